@@ -1,0 +1,1 @@
+"""Pretraining ECG foundation models at scale."""

@@ -1,0 +1,53 @@
+"""The one record that crosses borders: a batch of recordings as integers, with what is needed to read them."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float32, Int16, Int32, Int64
+from torch import Tensor
+
+SHARD_BITS, ROW_BITS = 20, 20
+
+
+def record_id(corpus: int, shard: int, row: int) -> int:
+    """A record's number: where it stands, and nothing about whom it is of."""
+    return (corpus << (SHARD_BITS + ROW_BITS)) | (shard << ROW_BITS) | row
+
+
+def locate(record: int) -> tuple[int, int, int]:
+    """(corpus, shard, row) of a record's number."""
+    return (
+        record >> (SHARD_BITS + ROW_BITS),
+        (record >> ROW_BITS) & ((1 << SHARD_BITS) - 1),
+        record & ((1 << ROW_BITS) - 1),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B records of L leads and T samples. Millivolts are signal * scale + offset, and that is computed on the device.
+
+    Samples at or past `length`, leads not in `leads` and words at or past `word_count` are padding: they hold zeros,
+    and no result may depend on them.
+    """
+
+    record: Int64[Tensor, "B"]
+    subject: Int64[Tensor, "B"]
+    report: Int64[Tensor, "B"]  # number in the report table, -1 for none
+    signal: Int16[Tensor, "B L T"]
+    scale: Float32[Tensor, "B L"]
+    offset: Float32[Tensor, "B L"]
+    leads: Bool[Tensor, "B L"]
+    length: Int32[Tensor, "B"]
+    words: Int32[Tensor, "B W"]
+    word_count: Int32[Tensor, "B"]
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def __getitem__(self, rows: slice) -> "Batch":
+        return Batch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> "Batch":
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return replace(self, **moved)

@@ -1,0 +1,85 @@
+"""A folder on a local disk or in an object store, through pyarrow's filesystems."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+from pyarrow import fs
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Names are relative to the folder. A write is seen whole or not at all."""
+
+    uri: str
+    _found: list = field(default_factory=list, repr=False, compare=False)
+
+    def __getstate__(self) -> dict:
+        return {"uri": self.uri, "_found": []}  # filesystems are opened anew in each process
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+    def _open(self) -> tuple[fs.FileSystem, str]:
+        if not self._found:
+            local = "://" not in self.uri
+            self._found.append(
+                (fs.LocalFileSystem(), str(Path(self.uri).expanduser().resolve()))
+                if local
+                else fs.FileSystem.from_uri(self.uri)
+            )
+        return self._found[0]
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self._open()[0], fs.LocalFileSystem)
+
+    def path(self, name: str = "") -> str:
+        """The name as the filesystem spells it: for a local folder, an absolute path."""
+        root = self._open()[1].rstrip("/")
+        return f"{root}/{name}" if name else root
+
+    def read(self, name: str) -> bytes:
+        if self.is_local:  # plain open is 5 times faster than a pyarrow stream on small files
+            return Path(self.path(name)).read_bytes()
+        with self._open()[0].open_input_stream(self.path(name)) as stream:
+            return stream.read()
+
+    def file(self, name: str) -> pa.NativeFile:
+        """A file opened for random access."""
+        return self._open()[0].open_input_file(self.path(name))
+
+    def binary(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self.file(name))
+
+    def write(self, name: str, content: bytes | pa.Buffer) -> None:
+        filesystem, path = self._open()[0], self.path(name)
+        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        if not self.is_local:  # an object store shows an object only once it is whole
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(content)
+            return
+        partial = f"{path}.partial"
+        with open(partial, "wb") as stream:
+            stream.write(content)
+        Path(partial).replace(path)
+
+    def exists(self, name: str) -> bool:
+        return self._open()[0].get_file_info(self.path(name)).type != fs.FileType.NotFound
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None when there is no such file."""
+        info = self._open()[0].get_file_info(self.path(name))
+        return info.size if info.type == fs.FileType.File else None
+
+    def delete(self, name: str) -> None:
+        self._open()[0].delete_file(self.path(name))
+
+    def names(self, under: str = "", suffix: str = "") -> Iterator[str]:
+        """Every file below `under`, sorted, as names relative to this folder."""
+        selector = fs.FileSelector(self.path(under), recursive=True, allow_not_found=True)
+        root = self.path() + "/"
+        files = (f.path for f in self._open()[0].get_file_info(selector) if f.type == fs.FileType.File)
+        return iter(sorted(f.removeprefix(root) for f in files if f.endswith(suffix)))
