@@ -1,7 +1,10 @@
 """The one record that crosses borders: a batch of recordings as integers, with what is needed to read them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int16, Int32, Int64
 from torch import Tensor
@@ -9,7 +12,10 @@ from torch import Tensor
 SHARD_BITS, ROW_BITS = 20, 20
 
 
-def record_id(corpus: int, shard: int, row: int) -> int:
+Number = TypeVar("Number", int, np.ndarray)
+
+
+def record_id(corpus: Number, shard: Number, row: Number) -> Number:
     """A record's number: where it stands, and nothing about whom it is of."""
     return (corpus << (SHARD_BITS + ROW_BITS)) | (shard << ROW_BITS) | row
 
@@ -41,13 +47,20 @@ class Batch:
     length: Int32[Tensor, "B"]
     words: Int32[Tensor, "B W"]
     word_count: Int32[Tensor, "B"]
+    # For methods that ask for negatives: a report unlike the record's own, -1 for none.
+    far_report: Int64[Tensor, "B"] | None = None
+    far_words: Int32[Tensor, "B W"] | None = None
+    far_word_count: Int32[Tensor, "B"] | None = None
 
     def __len__(self) -> int:
         return len(self.record)
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return self._each(lambda column: column[rows])
 
     def to(self, device: torch.device | str) -> "Batch":
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
-        return replace(self, **moved)
+        return self._each(lambda column: column.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(column) for name, column in columns.items() if column is not None})

@@ -19,9 +19,23 @@ def _mix(x: Tensor) -> Tensor:
 
 def uniform(seed: int, purpose: str, record: Int64[Tensor, "B"], count: int) -> Float32[Tensor, "B count"]:
     """`count` numbers in [0, 1) per record."""
+    return numbers(keys(seed, purpose, record), count)
+
+
+def keys(seed: int, purpose: str, record: Int64[Tensor, "B"]) -> Int64[Tensor, "B"]:
+    """What a record's numbers for a purpose follow from, as a tensor: compiled code may take it as an input."""
     key = zlib.crc32(f"{seed}/{purpose}".encode())
-    row = _mix((record ^ (key << 24)) * _GOLDEN + key)
-    mixed = _mix(row[:, None] + (torch.arange(count, device=record.device) + 1) * _GOLDEN)
+    return _mix((record ^ (key << 24)) * _GOLDEN + key)
+
+
+def fold(key: Int64[Tensor, "B"] | None, number: int) -> Int64[Tensor, "B"] | None:
+    """The keys of the part called `number` of what these keys are for; None, no randomness, stays None."""
+    return None if key is None else _mix(key ^ _mix(key.new_full((1,), number + 1) * _MIX_1))
+
+
+def numbers(key: Int64[Tensor, "B"], count: int) -> Float32[Tensor, "B count"]:
+    """`count` numbers in [0, 1) per key."""
+    mixed = _mix(key[:, None] + (torch.arange(count, device=key.device) + 1) * _GOLDEN)
     return ((mixed >> 40) & 0xFFFFFF).float() / (1 << 24)
 
 

@@ -1,9 +1,12 @@
-"""The list of a corpus: one row per record that should exist, made from the publisher's tables before a signal is read."""
+"""The list of a corpus: a row per record that should exist, from the publisher's tables, before a signal is read."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from ecgfm.data.record import Record, Signal
 
 SCHEMA = pa.schema(
     [
@@ -24,12 +27,28 @@ SCHEMA = pa.schema(
 def table(columns: Mapping[str, Sequence | np.ndarray | pa.Array | pa.ChunkedArray]) -> pa.Table:
     """An entry table from the columns a corpus has; the others are null."""
     rows = len(columns["path"])
-    arrays = [
-        pa.nulls(rows, f.type)
-        if f.name not in columns
-        else columns[f.name].cast(f.type)
-        if isinstance(columns[f.name], pa.Array | pa.ChunkedArray)
-        else pa.array(columns[f.name], f.type, from_pandas=True)
-        for f in SCHEMA
-    ]
-    return pa.table(arrays, schema=SCHEMA)
+    return pa.table([_array(columns.get(f.name), f.type, rows) for f in SCHEMA], schema=SCHEMA)
+
+
+def _array(column: Any, kind: pa.DataType, rows: int) -> pa.Array | pa.ChunkedArray:
+    if column is None:
+        return pa.nulls(rows, kind)
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column.cast(kind)
+    return pa.array(column, kind, from_pandas=True)
+
+
+def of_headers(names: Sequence[str]) -> pa.Table:
+    """Entries for WFDB headers that no table tells about: nothing says whose they are, so each is its own subject."""
+    paths = [name.removesuffix(".hea") for name in names]
+    return table({"path": paths, "subject": [path.rsplit("/", 1)[-1] for path in paths]})
+
+
+def record(entry: Mapping[str, Any], signals: tuple[Signal, ...], **found: Any) -> Record:
+    """A row of an entry table with what was read for it; what was found counts where the table has no value."""
+    known = {name: entry[name] for name in ("time", "age", "sex", "report", "fold") if entry[name] is not None}
+    if entry["labels"] is not None:
+        known["labels"] = {name: tuple(values) for name, values in entry["labels"]}
+    if entry["measurements"] is not None:
+        known["measurements"] = dict(entry["measurements"])
+    return Record(entry["path"], entry["subject"], signals, **{**found, **known})

@@ -16,6 +16,10 @@ class Folder:
     uri: str
     _found: list = field(default_factory=list, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        if "://" not in self.uri:  # absolute, as whoever the folder travels to may stand elsewhere
+            object.__setattr__(self, "uri", str(Path(self.uri).expanduser().resolve()))
+
     def __getstate__(self) -> dict:
         return {"uri": self.uri, "_found": []}  # filesystems are opened anew in each process
 
@@ -25,11 +29,7 @@ class Folder:
     def _open(self) -> tuple[fs.FileSystem, str]:
         if not self._found:
             local = "://" not in self.uri
-            self._found.append(
-                (fs.LocalFileSystem(), str(Path(self.uri).expanduser().resolve()))
-                if local
-                else fs.FileSystem.from_uri(self.uri)
-            )
+            self._found.append((fs.LocalFileSystem(), self.uri) if local else fs.FileSystem.from_uri(self.uri))
         return self._found[0]
 
     @property
@@ -76,6 +76,10 @@ class Folder:
 
     def delete(self, name: str) -> None:
         self._open()[0].delete_file(self.path(name))
+
+    def remove(self, name: str) -> None:
+        """A folder in this one, with all that is in it."""
+        self._open()[0].delete_dir(self.path(name))
 
     def names(self, under: str = "", suffix: str = "") -> Iterator[str]:
         """Every file below `under`, sorted, as names relative to this folder."""

@@ -7,3 +7,7 @@ Each file exposes a frozen dataclass `Corpus`, whose fields are that corpus's op
 
 A Corpus is a small value that travels to the workers that read.
 """
+
+import pkgutil
+
+NAMES = tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))

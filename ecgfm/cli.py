@@ -1,0 +1,94 @@
+"""The command `ecgfm`: looks at what lies on disk."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tyro
+from rich.progress import track
+
+from ecgfm import picture
+from ecgfm.data import shards, sums, wfdb
+from ecgfm.data.card import card as corpus_card
+from ecgfm.data.quality import Refusal
+from ecgfm.data.record import Signal
+from ecgfm.data.storage import Folder
+
+
+def verify(folder: tyro.conf.Positional[str], /) -> int:
+    """Hold every file of a shard folder, or of a corpus as it was downloaded, against its checksum.
+
+    Args:
+        folder: A folder or an object-store URI that holds manifest.json, or the publisher's SHA256SUMS.
+    """
+    where = Folder(folder)
+    if not where.exists("manifest.json"):
+        found = [(name, state) for name, state in track(sums.verify(where), "verifying", transient=True) if state != "ok"]
+        for name, state in found:
+            print(f"{state}: {name}")
+        print("every file is as it was published" if not found else f"{len(found)} files are not as published")
+        return int(bool(found))
+    manifest = shards.manifest(where)
+    files = {shard.name: shard.sha256 for shard in manifest.shards} | manifest.tables
+    damaged = [name for name in track(files, "verifying", transient=True) if shards.damaged(where, {name: files[name]})]
+    for name in damaged:
+        print(f"damaged: {name}")
+    remedy = "run jobs/shard.py as before, with --repair: it makes these files again and leaves the others"
+    print(f"{len(damaged)} of {len(files)} files are damaged; {remedy}" if damaged else f"{len(files)} files are whole")
+    return int(bool(damaged))
+
+
+def show(recording: tyro.conf.Positional[str], /, row: int = 0, to: Path = Path("ecg.png")) -> int:
+    """Draw a recording as a 12-lead ECG.
+
+    Args:
+        recording: A WFDB record (path without extension), or a shard (path of a parquet file).
+        row: Which row of the shard.
+        to: The picture: .png, .pdf or .svg.
+    """
+    parent, _, name = recording.rpartition("/")
+    ecg = _of_shard(Folder(parent or "."), name, row) if name.endswith(".parquet") else _of_wfdb(parent, name)
+    title = f"{name}, row {row}" if name.endswith(".parquet") else name.removesuffix(".hea")
+    picture.ecg(ecg.physical(), ecg.rate, ecg.names, title).savefig(to)
+    print(f"drew {title} to {to}")
+    return 0
+
+
+def _of_wfdb(parent: str, name: str) -> Signal:
+    return wfdb.read(Folder(parent or "."), name.removesuffix(".hea")).signals[0]
+
+
+def _of_shard(folder: Folder, name: str, row: int) -> Signal:
+    rows = {shard.name: shard.rows for shard in shards.manifest(folder).shards}.get(name, 0)
+    if not 0 <= row < rows:
+        raise ValueError(f"{name} in {folder.uri} has no row {row}: it has {rows} rows")
+    chunk, within = divmod(row, shards.manifest(folder).chunk)
+    return shards.signal(shards.read(folder, name, [chunk], shards.ECG_COLUMNS).slice(within, 1).to_pylist()[0])
+
+
+def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> int:
+    """Draw a shard folder on one page: how much there is, of what, of whom, and what was refused.
+
+    Args:
+        folder: A folder or an object-store URI that holds manifest.json.
+        to: The picture: .png, .pdf or .svg.
+    """
+    where = Folder(folder)
+    index = shards.index(where)
+    length = pc.cast(index["length"], pa.float64())
+    index = index.append_column("seconds", pc.divide(length, index["rate"]))
+    index = index.append_column("lead_count", pa.array(np.bitwise_count(np.array(index["leads"]))))
+    tables = (shards.table(where, f"{name}.parquet") for name in ("reports", "refusals"))
+    corpus_card(shards.manifest(where).corpus, index, *tables).savefig(to)
+    print(f"drew {len(index)} records to {to}")
+    return 0
+
+
+def main() -> int:
+    try:
+        return tyro.extras.subcommand_cli_from_dict({"verify": verify, "show": show, "card": card})
+    except (FileNotFoundError, ValueError, Refusal) as error:
+        print(f"ecgfm: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,51 @@
+"""Tracings of the CODE corpora: one HDF5 data set of many records, padded with zeros at both ends."""
+
+from functools import lru_cache
+from typing import cast
+
+import h5py
+import numpy as np
+from jaxtyping import Num
+
+from ecgfm.data.quality import Refusal
+from ecgfm.data.storage import Folder
+
+
+@lru_cache(maxsize=32)  # CODE-15 has 18 files, and records are read from all of them in turn
+def _opened(source: Folder, name: str) -> h5py.File:
+    try:
+        return h5py.File(source.path(name) if source.is_local else source.file(name), "r")
+    except FileNotFoundError:
+        raise
+    except OSError:  # its message says nothing of the file
+        raise OSError(f"{name} in {source.uri} is no HDF5 file, or not a whole one: get it again") from None
+
+
+def dataset(source: Folder, name: str, key: str) -> h5py.Dataset:
+    file = _opened(source, name)
+    if key not in file:
+        raise OSError(f"{name} in {source.uri} holds no data set {key!r}")
+    return cast(h5py.Dataset, file[key])
+
+
+def tracing(source: Folder, path: str) -> Num[np.ndarray, "12 time"]:
+    """Row r of the data set `tracings` of a file, from a path "file.hdf5#r", without its padding."""
+    name, row = path.rsplit("#", 1)
+    try:
+        tracings = dataset(source, name, "tracings")
+        if not 0 <= int(row) < len(tracings):
+            raise Refusal("missing-file", "the HDF5 file has no such row")
+        samples = tracings[int(row)]
+    except FileNotFoundError:
+        raise Refusal("missing-file", "HDF5 file") from None
+    except OSError:
+        raise Refusal("unreadable-signal", "the HDF5 file, or this row of it, does not decode") from None
+    if samples.ndim != 2 or samples.shape[1] != 12:
+        raise Refusal("unreadable-signal", "a row of the HDF5 file is not of twelve leads")
+    return trimmed(np.ascontiguousarray(samples.T))
+
+
+def trimmed(samples: Num[np.ndarray, "lead padded"]) -> Num[np.ndarray, "lead time"]:
+    """Without the samples at both ends at which every lead is zero."""
+    heard = np.flatnonzero(samples.any(axis=0))
+    return samples[:, heard[0] : heard[-1] + 1] if len(heard) else samples[:, :0]

@@ -1,0 +1,237 @@
+"""Shards: parquet files of recordings, and the manifest that says what they are.
+
+A shard folder holds
+
+    manifest.json      written last: corpus, codec, and per shard its split, rows, refusals, size and checksum
+    train-00000.parquet ...   every record of a subject lies in one shard, the records of a shard in random order
+    index.parquet      one light row per record, in the order of the shards: all that is known but signals and labels
+    reports.parquet    every distinct report once: report_id, text, count of records, count of training records
+    refusals.parquet   what was not taken: shard, path, reason, detail
+
+Any tool reads them; only the samples are in a form of ours (ecgfm.data.codec).
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecgfm.data import codec
+from ecgfm.data.record import LEADS, Record, Signal
+from ecgfm.data.storage import Folder
+
+FORMAT = "ecgfm-shards-1"
+SPLITS = ("train", "valid", "test")
+
+_CHANNELS = pa.struct(
+    [
+        pa.field("kind", pa.string()),
+        pa.field("names", pa.list_(pa.string())),
+        pa.field("rate", pa.float64()),
+        pa.field("gain", pa.list_(pa.float64())),
+        pa.field("baseline", pa.list_(pa.float64())),
+        pa.field("unit", pa.string()),
+        pa.field("samples", pa.binary()),
+    ]
+)
+ECG_COLUMNS = ("samples", "leads", "rate", "gain", "baseline")
+INDEX_COLUMNS = ("subject", "report", "leads", "rate", "length", "time", "age", "sex", "fold", "content")
+SCHEMA = pa.schema(
+    [
+        pa.field("samples", pa.binary(), nullable=False),  # the ECG, as ecgfm.data.codec packs it
+        pa.field("leads", pa.uint16(), nullable=False),  # bit i is set when LEADS[i] was recorded
+        pa.field("rate", pa.float64(), nullable=False),  # Hz
+        pa.field("length", pa.int32(), nullable=False),  # samples per lead
+        pa.field("gain", pa.list_(pa.float64()), nullable=False),  # mV = (sample - baseline) / gain
+        pa.field("baseline", pa.list_(pa.float64()), nullable=False),
+        pa.field("others", pa.list_(_CHANNELS)),  # channels of another kind, each with its own rate
+        pa.field("subject", pa.int32(), nullable=False),
+        pa.field("report", pa.int32(), nullable=False),  # report_id, -1 for none
+        pa.field("time", pa.timestamp("s")),
+        pa.field("age", pa.float32()),
+        pa.field("sex", pa.string()),
+        pa.field("fold", pa.int32()),
+        pa.field("labels", pa.map_(pa.string(), pa.list_(pa.string()))),
+        pa.field("measurements", pa.map_(pa.string(), pa.float32())),
+        pa.field("path", pa.string()),
+        pa.field("content", pa.int64(), nullable=False),  # equal for equal signals, whatever corpus they stand in
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    name: str
+    split: str
+    rows: int
+    refused: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    corpus: str
+    options: str  # of the corpus and of the job, as they were given
+    chunk: int  # records per row group: what a reader reads at once
+    subjects: int
+    reports: int  # distinct
+    shards: tuple[Shard, ...]
+    tables: dict[str, str]  # sha256 of the tables beside the shards
+    codec: str = codec.NAME
+    format: str = FORMAT
+
+    def json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @property
+    def records(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.json()).hexdigest()
+
+
+def manifest(folder: Folder) -> Manifest:
+    if not folder.exists("manifest.json"):
+        raise FileNotFoundError(
+            f"{folder.uri} holds no manifest.json: it is no shard folder, or jobs/shard.py has not finished there; "
+            "run that job again and it goes on where it stopped"
+        )
+    found = json.loads(folder.read("manifest.json"))
+    if (found["format"], found["codec"]) != (FORMAT, codec.NAME):
+        raise ValueError(
+            f"{folder.uri} is written as {found['format']} with codec {found['codec']}; this version of ecgfm reads "
+            f"{FORMAT} with {codec.NAME}: make the shards again with jobs/shard.py"
+        )
+    return Manifest(**{**found, "shards": tuple(Shard(**shard) for shard in found["shards"])})
+
+
+def row(record: Record, subject: int, report: int) -> dict:
+    """A record as a row of SCHEMA."""
+    ecg = record.ecg
+    return {
+        **_channels(ecg),
+        "leads": sum(1 << LEADS.index(name) for name in ecg.names),
+        "length": ecg.samples.shape[1],
+        "others": [_channels(s) | {"kind": s.kind, "names": s.names, "unit": s.unit} for s in record.signals[1:]],
+        "subject": subject,
+        "report": report,
+        "time": record.time,
+        "age": record.age,
+        "sex": record.sex,
+        "fold": record.fold,
+        "labels": list(record.labels.items()),
+        "measurements": list(record.measurements.items()),
+        "path": record.path,
+        "content": content(ecg),
+    }
+
+
+def _channels(signal: Signal) -> dict:
+    return {
+        "samples": codec.encode(signal.samples, limb_leads=signal.names[:6] == LEADS[:6]),
+        "rate": signal.rate,
+        "gain": signal.gain,
+        "baseline": signal.baseline,
+    }
+
+
+def content(ecg: Signal) -> int:
+    """A hash of lead II (or the first lead) in microvolts: what finds one recording in two corpora."""
+    channel = ecg.names.index("II") if "II" in ecg.names else 0
+    millivolts = (ecg.samples[channel] - ecg.baseline[channel]) / ecg.gain[channel]
+    microvolts = np.round(millivolts * 1000).astype(np.int32)
+    return int.from_bytes(hashlib.blake2b(microvolts.tobytes(), digest_size=8).digest(), "little", signed=True)
+
+
+def pack(rows: Sequence[dict], chunk: int) -> bytes:
+    """A shard's bytes: a function of its records alone. The samples are compressed already, the rest is a thousandth."""
+    sink = io.BytesIO()
+    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    pq.write_table(table, sink, row_group_size=chunk, compression="none", use_dictionary=False, write_statistics=False)
+    return sink.getvalue()
+
+
+def pack_table(content: pa.Table) -> bytes:
+    """The bytes of a table that stands beside the shards."""
+    sink = io.BytesIO()
+    pq.write_table(content, sink, compression="zstd")
+    return sink.getvalue()
+
+
+@lru_cache(maxsize=128)
+def _open(folder: Folder, name: str) -> pq.ParquetFile:
+    if folder.is_local:
+        return pq.ParquetFile(folder.path(name), memory_map=True)
+    return pq.ParquetFile(folder.file(name), pre_buffer=True)
+
+
+def read(folder: Folder, name: str, chunks: Iterable[int], columns: Sequence[str] | None = None) -> pa.Table:
+    """Row groups of one shard."""
+    return _open(folder, name).read_row_groups(list(chunks), columns=columns and list(columns), use_threads=False)
+
+
+def table(folder: Folder, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One of the tables beside the shards."""
+    with folder.file(name) as stream:
+        return pq.read_table(stream, columns=columns and list(columns))
+
+
+def index(folder: Folder, columns: Sequence[str] | None = None) -> pa.Table:
+    return table(folder, "index.parquet", columns)
+
+
+def signal(row: dict) -> Signal:
+    """The ECG of a row with ECG_COLUMNS."""
+    return Signal(
+        kind="ecg",
+        names=tuple(lead for i, lead in enumerate(LEADS) if row["leads"] >> i & 1),
+        rate=row["rate"],
+        samples=codec.decode(row["samples"]),
+        gain=tuple(row["gain"]),
+        baseline=tuple(row["baseline"]),
+    )
+
+
+def record(row: dict) -> Record:
+    """A whole row back as a record. The subject is the opaque index, and the report its number: both as text."""
+    others = tuple(
+        Signal(
+            kind=other["kind"],
+            names=tuple(other["names"]),
+            rate=other["rate"],
+            samples=codec.decode(other["samples"]),
+            gain=tuple(other["gain"]),
+            baseline=tuple(other["baseline"]),
+            unit=other["unit"],
+        )
+        for other in row["others"] or ()
+    )
+    return Record(
+        path=row["path"],
+        subject=str(row["subject"]),
+        signals=(signal(row), *others),
+        time=row["time"],
+        age=row["age"],
+        sex=row["sex"],
+        fold=row["fold"],
+        labels={name: tuple(values) for name, values in row["labels"] or ()},
+        measurements=dict(row["measurements"] or ()),
+    )
+
+
+def damaged(folder: Folder, expected: Mapping[str, str]) -> list[str]:
+    """Of these files (name -> sha256), those that are missing or not as they were written."""
+    return [
+        name
+        for name, sha256 in expected.items()
+        if not folder.exists(name) or hashlib.sha256(folder.read(name)).hexdigest() != sha256
+    ]

@@ -1,0 +1,50 @@
+"""From a stored signal to the fixed frame a run reads: so many seconds at so many samples per second."""
+
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int16
+from scipy.signal import resample_poly
+
+from ecgfm.data.record import LEADS, Signal
+from ecgfm.run import Frame
+
+
+def fit(
+    ecg: Signal, frame: Frame, where: float, out: Int16[np.ndarray, "12 time"]
+) -> tuple[Float32[np.ndarray, "12"], Float32[np.ndarray, "12"], Bool[np.ndarray, "12"], int]:
+    """Fill `out` (zeros) with a recording; scale, offset, leads and length as in Batch.
+
+    A longer recording gives the window that begins at `where`, in [0, 1), of the possible beginnings; a shorter one is
+    left padded. 16-bit samples at the frame's rate pass untouched; others are resampled (polyphase) and rounded to
+    16 bits per lead, which moves a sample by at most 1/65534 of its lead's largest.
+    """
+    length = ecg.samples.shape[1]
+    wanted = min(length, int(np.ceil(frame.seconds * ecg.rate)))
+    start = int(where * (length - wanted + 1))
+    samples = ecg.samples[:, start : start + wanted]
+    if samples.dtype == np.int16 and ecg.rate == frame.rate:
+        scale = 1 / np.array(ecg.gain)
+        offset = -np.array(ecg.baseline) * scale
+    else:
+        samples, scale = _quantised(_resampled(samples, ecg, frame)[:, : frame.samples])
+        offset = np.zeros(len(scale))
+    rows = [LEADS.index(name) for name in ecg.names]
+    scales, offsets, leads = np.zeros(12, np.float32), np.zeros(12, np.float32), np.zeros(12, bool)
+    out[rows, : samples.shape[1]], scales[rows], offsets[rows], leads[rows] = samples, scale, offset, True
+    return scales, offsets, leads, samples.shape[1]
+
+
+def _resampled(samples: np.ndarray, ecg: Signal, frame: Frame) -> Float32[np.ndarray, "lead time"]:
+    gain, baseline = np.array(ecg.gain)[:, None], np.array(ecg.baseline)[:, None]
+    millivolts = ((samples - baseline) / gain).astype(np.float32)
+    if ecg.rate == frame.rate:
+        return millivolts
+    ratio = Fraction(frame.rate / ecg.rate).limit_denominator(1000)
+    # beyond its ends the signal goes on along the line through them: padding with zeros would ring
+    return resample_poly(millivolts, ratio.numerator, ratio.denominator, axis=1, padtype="line").astype(np.float32)
+
+
+def _quantised(millivolts: Float32[np.ndarray, "lead time"]) -> tuple[Int16[np.ndarray, "lead time"], np.ndarray]:
+    scale = np.maximum(np.abs(millivolts).max(axis=1), 1e-6) / 32767
+    return np.rint(millivolts / scale[:, None]).astype(np.int16), scale

@@ -1,0 +1,92 @@
+"""The sigmoid contrast of SigLIP over the world batch, a chunk of rows at a time, in fp32.
+
+    L = 1/B sum_i sum_j log(1 + exp(-z_ij (t x_i . y_j + b)))        z = +1 for a pair, -1 for none, 0: does not count
+
+Chunks give their gradients while they are there, so neither logits nor labels of B x B are ever held: memory is that
+of the features.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ecgfm.losses.gather import gather, rank, total, world
+
+Labels = Callable[[slice], Float[Tensor, "R N"]]
+
+
+def sigmoid(
+    x: Float[Tensor, "B D"],
+    y: Float[Tensor, "B D"],
+    labels: Labels,
+    scale: Float[Tensor, "1"] | None = None,
+    bias: Float[Tensor, "1"] | None = None,
+    chunk: int = 512,
+) -> Float[Tensor, ""]:
+    """The rows of `x` against the `y` of all ranks. `labels` gives z for a slice of this rank's rows.
+
+    B counts the rows of the world batch: the loss of the same records does not depend on where they lie.
+    """
+    scale = x.new_ones(1) if scale is None else scale
+    bias = x.new_zeros(1) if bias is None else bias
+    precision = torch.promote_types(x.dtype, torch.float32)
+    with torch.autocast(x.device.type, enabled=False):
+        parts = (part.to(precision) for part in (x, gather(y), scale, bias))
+        return _Sigmoid.apply(*parts, labels, chunk) / len(x)
+
+
+def pair_labels(
+    report: Int64[Tensor, "B"],
+    subject: Int64[Tensor, "B"],
+    text_report: Int64[Tensor, "B"],
+    text_subject: Int64[Tensor, "B"],
+    swapped: Bool[Tensor, "B"],
+    spare_same: bool,
+) -> Labels:
+    """z for ECGs of this rank against the texts of all: a row and its own report are a pair, unless it was swapped.
+
+    With `spare_same`, an identical report and another report of the same subject are no negatives: they do not count.
+    A text that is not there (-1) never counts.
+    """
+    reports, subjects = gather(text_report), gather(text_subject)
+    own = torch.arange(len(report), device=report.device) + rank() * len(report)
+
+    def labels(rows: slice) -> Float[Tensor, "R N"]:
+        negative = reports.expand(len(report[rows]), -1) >= 0
+        if spare_same:
+            same_subject = (subject[rows, None] == subjects) & (subjects >= 0)
+            negative = negative & ~same_subject & (report[rows, None] != reports)
+        z = -negative.float()
+        mine = own[rows, None]
+        pair = ~swapped[rows, None] & (text_report[rows, None] >= 0)
+        return z.scatter(1, mine, torch.where(pair, 1.0, z.gather(1, mine)))
+
+    return labels
+
+
+class _Sigmoid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, labels: Labels, chunk: int) -> Tensor:
+        loss = x.new_zeros(())
+        gradients = [torch.zeros_like(part) for part in (x, y, scale, bias)] if any(ctx.needs_input_grad) else None
+        for start in range(0, len(x), chunk):
+            rows = slice(start, start + chunk)
+            z, cosine = labels(rows), x[rows] @ y.T
+            margin = z * (cosine * scale + bias)
+            loss += (z.abs() * F.softplus(-margin)).sum()
+            if gradients:
+                slope = -z * torch.sigmoid(-margin)  # of the loss by the logit
+                gradients[0][rows] = scale * (slope @ y)
+                gradients[1] += scale * (slope.T @ x[rows])
+                gradients[2] += (slope * cosine).sum()
+                gradients[3] += slope.sum()
+        if gradients:
+            ctx.save_for_backward(*gradients)
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return *(upstream * gradient for gradient in ctx.saved_tensors), None, None

@@ -1,0 +1,56 @@
+"""What the towers are: one dial, and the few choices in which the published encoder and ours differ."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ecgfm.model.pool import Project
+from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.model.transformer import HEAD
+
+SIZES = {"tiny": 2, "small": 4, "base": 12, "large": 20}  # of the dial; base is the paper's, large passes 1 B parameters
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """`heads` is the dial: every width and depth follows from it. The text encoder is chosen by its name."""
+
+    heads: int = SIZES["base"]  # attention heads of 64 channels, an even number
+    leads: int = 12
+    position: Literal["sines", "convolution"] = "sines"  # the convolution is the paper's; it runs before patches drop
+    amplitude: bool = True  # tell the size of each lead, which the norm over time takes away
+    dropout: float = 0.0
+    text: TextConfig | TableConfig | None = field(default_factory=TextConfig)
+    pools: Mapping[str, Project] = field(default_factory=dict)  # over the ECG's tokens; objectives ask for theirs
+
+    def __post_init__(self):
+        if self.heads < 2 or self.heads % 2:
+            raise ValueError(f"heads={self.heads}: the dial takes an even number, at least 2 (sizes: {SIZES})")
+
+    @property
+    def width(self) -> int:
+        return HEAD * self.heads
+
+    @property
+    def depth(self) -> int:
+        return max(2, round(self.heads * 2 / 3))
+
+    @property
+    def channels(self) -> int:
+        """Of the convolutions before the transformer."""
+        return HEAD * max(1, self.heads // 3)
+
+    @property
+    def fusion_depth(self) -> int:
+        return max(2, self.heads // 2)
+
+    @property
+    def decoder_width(self) -> int:
+        return self.width // 2
+
+    @property
+    def decoder_depth(self) -> int:
+        return max(1, self.heads // 3)
+
+
+PAPER = TowerConfig(position="convolution", amplitude=False, dropout=0.1, text=TextConfig(pool=Project("first")))

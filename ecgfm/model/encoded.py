@@ -1,0 +1,88 @@
+"""One batch seen through the towers. Each view is computed once, by whoever asks first; the others share it."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ecgfm import draw
+from ecgfm.batch import Batch
+from ecgfm.model.ecg import EcgFeatures
+from ecgfm.model.patches import Signal, read
+from ecgfm.model.towers import Towers
+from ecgfm.model.views import EcgView, Masked, TextView, kept_patches, mask_words, read_reports, seen_leads
+
+
+class TextFeatures(NamedTuple):
+    """One token per word, and whose text it is."""
+
+    tokens: Float[Tensor, "B W E"]
+    mask: Bool[Tensor, "B W"]
+    report: Int64[Tensor, "B"]  # the number of the report that was read, -1 for none
+    subject: Int64[Tensor, "B"]  # of whom the report is; -1 for a far one
+    swapped: Bool[Tensor, "B"]  # rows that hold a far report
+    masked: Masked | None  # of a view that masks words
+
+
+class Encoded:
+    """What an objective is given. `noise` turns dropout on, where the towers have any."""
+
+    def __init__(self, towers: Towers, batch: Batch, seed: int, noise: bool = False):
+        self.towers, self.batch, self.seed, self.noise = towers, batch, seed, noise
+        self._ecg: dict[EcgView, EcgFeatures] = {}
+        self._text: dict[TextView, TextFeatures] = {}
+        self._pooled: dict[tuple[EcgView | TextView, str], Tensor] = {}
+
+    @property
+    def passes(self) -> int:
+        """How often a tower has run."""
+        return len(self._ecg) + len(self._text)
+
+    @cached_property
+    def signal(self) -> Signal:
+        return read(self.batch)
+
+    def ecg(self, view: EcgView = EcgView()) -> EcgFeatures:  # noqa: B008  (a view is a value)
+        if view not in self._ecg:
+            leads = seen_leads(view, self.signal, self.batch.record, self.seed)
+            kept = kept_patches(view, self.signal, self.batch.record, self.seed)
+            self._ecg[view] = self.towers.ecg(self.signal, leads, kept, self.key(str(view)))
+        return self._ecg[view]
+
+    def text(self, view: TextView = TextView()) -> TextFeatures:  # noqa: B008
+        if view not in self._text:
+            self._text[view] = self._read(view)
+        return self._text[view]
+
+    def embed(self, view: EcgView | TextView, pool: str = "summary") -> Float[Tensor, "B *_"]:
+        """What a pool makes of a view; the text tower has one pool."""
+        if (view, pool) not in self._pooled:
+            seen = self.text(view) if isinstance(view, TextView) else self.ecg(view)
+            over = self.towers.text_pool if isinstance(view, TextView) else self.towers.pools[pool]
+            self._pooled[view, pool] = over(seen.tokens, seen.mask)
+        return self._pooled[view, pool]
+
+    def uniform(self, purpose: str, count: int) -> Float[Tensor, "B {count}"]:
+        """Random numbers of a method's own, per record."""
+        return draw.uniform(self.seed, purpose, self.batch.record, count)
+
+    def key(self, purpose: str) -> Int64[Tensor, "B"] | None:
+        """What dropout's masks follow from, or None where there is to be none."""
+        return draw.keys(self.seed, f"dropout/{purpose}", self.batch.record) if self.noise else None
+
+    def _read(self, view: TextView) -> TextFeatures:
+        tower, batch = self.towers.text, self.batch
+        if tower is None:
+            raise ValueError("no text tower was built: the objective's columns must name 'text'")
+        if view.words and tower.vocabulary is None:
+            raise ValueError("words can be masked only where the text tower reads words, not in a table of embeddings")
+        pad = tower.vocabulary.pad if tower.vocabulary else 0
+        reading, swapped = read_reports(view, batch, self.seed, pad)
+        masked = None
+        if view.words:
+            reading, masked = mask_words(view, reading, batch.record, self.seed, tower.vocabulary)
+        tokens, mask = tower(reading, self.key(str(view)))
+        subject = torch.where(swapped, -1, batch.subject)
+        return TextFeatures(tokens, mask, reading.report, subject, swapped, masked)

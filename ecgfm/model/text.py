@@ -1,0 +1,142 @@
+"""The text tower: any Hugging Face encoder by name or folder, or a table of embeddings that a frozen model made.
+
+It is handed a Reading: which report, its words, and which of them are words at all. The attention mask is always
+passed. Dropout follows the records' keys, never torch's generator, so the encoder itself stays in eval mode.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer
+from transformers.utils import logging
+
+from ecgfm import draw
+from ecgfm.model.pool import Project
+from ecgfm.model.transformer import dropout
+
+logging.disable_progress_bar()  # loading takes seconds, and the terminal belongs to the training's own line
+
+SENTINEL = "<extra_id_0>"  # T5 has no mask token, but learned this one in the place of what it had to fill in
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """An encoder of words, trained with the rest."""
+
+    name: str = "google/flan-t5-base"  # on the Hugging Face hub, or a folder
+    pool: Project = field(default_factory=lambda: Project("mean"))  # T5 has no token made to stand for the whole
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """Embeddings of the distinct reports, by report number: a .npy of [reports, width]. Nothing of it is trained."""
+
+    path: str
+    pool: Project = field(default_factory=Project)
+
+
+class Vocabulary(NamedTuple):
+    """What masking needs to know of a tokenizer."""
+
+    size: int  # rows of the encoder's table of words
+    mask: int
+    pad: int
+    special: tuple[int, ...]  # words that are never masked
+
+
+class Reading(NamedTuple):
+    """Reports as the tower sees them."""
+
+    report: Int64[Tensor, "B"]  # -1 for none
+    words: Int64[Tensor, "B W"]
+    mask: Bool[Tensor, "B W"]  # a row without a report has one word of padding, since attention needs a place to look
+
+
+class TextTower(nn.Module):
+    """`pretrained` False leaves the weights random: for a checkpoint that is to fill them."""
+
+    def __init__(self, config: TextConfig, rate: float, pretrained: bool):
+        super().__init__()
+        description = AutoConfig.from_pretrained(config.name)
+        self.vocabulary = vocabulary(config.name, description.vocab_size)
+        if pretrained:
+            self.model = AutoModelForTextEncoding.from_pretrained(
+                config.name, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa"
+            )
+        else:
+            self.model = AutoModelForTextEncoding.from_config(
+                description, dtype=torch.float32, attn_implementation="sdpa"
+            )
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None  # BERT's own, which nothing here reads
+        self.width: int = self.model.config.hidden_size
+        self.dropouts = replace_dropouts(self.model, rate)
+        self.train(self.training)
+
+    def forward(
+        self, reading: Reading, key: Int64[Tensor, "B"] | None
+    ) -> tuple[Float[Tensor, "B W E"], Bool[Tensor, "B W"]]:
+        for part in self.dropouts:
+            part.key = key
+        tokens = self.model(input_ids=reading.words, attention_mask=reading.mask).last_hidden_state
+        return tokens, reading.mask
+
+    def train(self, mode: bool = True) -> "TextTower":
+        super().train(mode)
+        self.model.eval()  # in training mode it would draw from torch's generator, inside attention too
+        return self
+
+
+class TextTable(nn.Module):
+    vocabulary = None  # it knows no words
+
+    def __init__(self, config: TableConfig):
+        super().__init__()
+        if not Path(config.path).is_file():
+            raise FileNotFoundError(f"no table of report embeddings at {config.path}: make it with jobs/negatives.py")
+        table = np.load(config.path, allow_pickle=False)
+        self.register_buffer("table", torch.from_numpy(table).float(), persistent=False)
+        self.width: int = table.shape[1]
+
+    def forward(
+        self, reading: Reading, key: Int64[Tensor, "B"] | None
+    ) -> tuple[Float[Tensor, "B 1 E"], Bool[Tensor, "B 1"]]:
+        tokens = F.embedding(reading.report.clamp(min=0), self.table)[:, None]
+        return tokens, torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
+
+
+def vocabulary(name: str, size: int) -> Vocabulary:
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    mask = tokenizer.mask_token_id if tokenizer.mask_token else tokenizer.get_vocab().get(SENTINEL)
+    if mask is None or tokenizer.pad_token_id is None:
+        raise ValueError(f"the tokenizer of {name} has no mask token, no {SENTINEL}, or no padding: choose an encoder")
+    return Vocabulary(size, mask, tokenizer.pad_token_id, tuple(sorted(tokenizer.all_special_ids)))
+
+
+class KeyedDropout(nn.Module):
+    """In the place of torch's Dropout inside a model that cannot hand keys down; the tower sets them before a pass."""
+
+    def __init__(self, rate: float, place: int):
+        super().__init__()
+        self.rate, self.place, self.key = rate, place, None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.rate, draw.fold(self.key, self.place))
+
+
+def replace_dropouts(model: nn.Module, rate: float) -> list[KeyedDropout]:
+    found = [(parent, name) for parent in model.modules() for name, part in parent.named_children() if _is_dropout(part)]
+    replaced = [KeyedDropout(rate, place) for place in range(len(found))]
+    for (parent, name), part in zip(found, replaced, strict=True):
+        setattr(parent, name, part)
+    return replaced
+
+
+def _is_dropout(part: nn.Module) -> bool:
+    return isinstance(part, nn.Dropout)

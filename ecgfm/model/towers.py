@@ -1,0 +1,28 @@
+"""The towers: what survives pretraining. Encoders, pools and projections; no losses, no randomness of their own."""
+
+from torch import nn
+
+from ecgfm.model.config import TowerConfig
+from ecgfm.model.ecg import EcgTower
+from ecgfm.model.text import TableConfig, TextTable, TextTower
+
+
+class Towers(nn.Module):
+    """Everything that the config names, and nothing else: no text tower where `config.text` is None.
+
+    With `pretrained` False the text encoder's weights are left random, for a checkpoint that is to fill them.
+    """
+
+    def __init__(self, config: TowerConfig, pretrained: bool = True):
+        super().__init__()
+        self.config = config
+        self.ecg = EcgTower(config)
+        self.pools = nn.ModuleDict({name: p.build(config.width, config.width) for name, p in config.pools.items()})
+        self.text, self.text_pool = None, None
+        if config.text is not None:
+            self.text = (
+                TextTable(config.text)
+                if isinstance(config.text, TableConfig)
+                else TextTower(config.text, config.dropout, pretrained)
+            )
+            self.text_pool = config.text.pool.build(self.text.width, config.width)

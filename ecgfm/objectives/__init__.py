@@ -1,0 +1,35 @@
+"""Methods. One is one file; the file's name is the method's name, and a user's own file is named by its dotted path.
+
+A file gives
+    Config       a frozen dataclass: `terms` (name -> weight in the loss), the method's own knobs, and
+                 `columns`  what it needs beside the signal: any of "text" and "far" (a report to swap in)
+                 `pools`    name -> pool over the ECG's tokens that it wants built in the towers
+                 `build(towers)`  the Objective; it reads the towers' sizes, and keeps no reference to them
+    Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, each a scalar
+                 whose mean over ranks is that of the world batch (losses/gather.py)
+    SPREADING    optional: the names of the terms that must make a collapsed embedding expensive
+
+tests/objectives/test_contract.py holds every file here to this, and any other by --objective mypackage.mymethod.
+Scalar parameters have shape (1,): DeepSpeed fails on those without a dimension.
+"""
+
+import difflib
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+
+def names() -> list[str]:
+    """The methods that come with the package."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+
+
+def find(name: str) -> ModuleType:
+    """A method's module, by its name here or by a dotted path from anywhere."""
+    if "." in name:
+        return import_module(name)
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}, or give a dotted path"
+        raise ValueError(f"no method {name}: {hint}")
+    return import_module(f"{__name__}.{name}")

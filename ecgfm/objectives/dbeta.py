@@ -1,0 +1,159 @@
+"""D-BETA: masked words, masked signal, matching and alignment of ECG and report (Pham et al., ICML 2025, 2410.02131).
+
+One masked pass over each side: half of the leads hidden and three quarters of the patches dropped; a quarter of the
+words masked; half of the rows read a far report in the place of their own (N3S).
+
+    mlm   the masked words, from the text after fusion                 cross-entropy
+    mem   the dropped patches, from the ECG halfway through fusion     squared error, all leads, normalised per lead
+    etm   whose report is it, from both after fusion                   cross-entropy of matched against swapped
+    ets   the towers' own embeddings, before fusion                    sigmoid contrast over the world batch
+
+mlm and mem train on rows that read their own report only: words cannot be found in, nor signal be filled in from,
+what does not belong together, and the fusion would learn to look away. A row without a report has mem alone.
+
+`Config()` is the method as we train it, `PAPER` to the letter: ets there takes the vectors as they are, without scale
+and bias, and counts identical reports as negatives. `ecgfm.model.config.PAPER` is its encoder.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ecgfm.losses import contrastive, masked
+from ecgfm.model.ecg import EcgFeatures
+from ecgfm.model.encoded import Encoded, TextFeatures
+from ecgfm.model.pool import Project
+from ecgfm.model.towers import Towers
+from ecgfm.model.transformer import initialise
+from ecgfm.model.views import EcgView, TextView
+from ecgfm.objectives.parts.decoder import PatchDecoder
+from ecgfm.objectives.parts.fusion import Fused, Fusion
+
+TERMS = ("mlm", "mem", "etm", "ets")
+SPREADING = ("ets",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A term that is left out of `terms` is left out of the model as well."""
+
+    terms: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 1.0))
+    words: float = 0.25  # masked
+    leads: float = 0.5  # hidden
+    tokens: float = 0.75  # dropped
+    far: float = 0.5  # rows that read a far report
+    published_ets: bool = False  # vectors as they are, no scale, no bias, identical reports are negatives
+    scale: float = 10.0  # at the start, of ets
+    bias: float = -math.log(1023)  # likewise: -log(world batch - 1) makes the prior right
+
+    columns: ClassVar = ("text", "far")
+    pools: ClassVar = {"summary": Project("first")}
+
+    def __post_init__(self):
+        unknown = set(self.terms) - set(TERMS)
+        if unknown or not self.terms:
+            raise ValueError(f"terms {sorted(self.terms)}: D-BETA has {', '.join(TERMS)}, and needs at least one")
+
+    def build(self, towers: Towers) -> "Objective":
+        return Objective(self, towers)
+
+
+PAPER = Config(published_ets=True)
+
+
+class Objective(nn.Module):
+    def __init__(self, config: Config, towers: Towers):
+        super().__init__()
+        self.config = config
+        sizes, text = towers.config, towers.text
+        if text is None:
+            raise ValueError("D-BETA reads reports: give the towers a text encoder")
+        built = set(config.terms)
+        self.fusion = self.words = self.decoder = self.match = self.scale = self.bias = None
+        if built & {"mlm", "mem", "etm"}:
+            self.fusion = Fusion(text.width, sizes.width, sizes.fusion_depth, sizes.dropout)
+        if "mlm" in built:
+            if text.vocabulary is None:
+                raise ValueError("mlm masks words, and a table of embeddings has none: leave it out of the terms")
+            self.words = WordHead(sizes.width, text.vocabulary.size)
+        if "mem" in built:
+            self.decoder = PatchDecoder(sizes)
+        if "etm" in built:
+            self.match = MatchHead(sizes.width)
+        if "ets" in built and not config.published_ets:
+            self.scale = nn.Parameter(torch.tensor([math.log(config.scale)]))
+            self.bias = nn.Parameter(torch.tensor([config.bias]))
+
+    def forward(self, seen: Encoded) -> dict[str, Tensor]:
+        c = self.config
+        ecg_view = EcgView(leads=c.leads, tokens=c.tokens)
+        text_view = TextView(words=c.words if "mlm" in c.terms else 0.0, far=c.far)
+        ecg, text = seen.ecg(ecg_view), seen.text(text_view)
+        terms = {}
+        if self.fusion is not None:
+            fused = self.fusion(ecg.tokens, ecg.mask, text.tokens, text.mask, seen.key("dbeta"))
+            there = text.report >= 0
+            if self.words is not None:
+                terms["mlm"] = self._mlm(fused, text, there & ~text.swapped)
+            if self.decoder is not None:
+                terms["mem"] = self._mem(fused, ecg, seen, ~text.swapped)
+            if self.match is not None:
+                logits = self.match(fused.text[:, 0], fused.ecg[:, 0])
+                terms["etm"] = masked.cross_entropy(logits, (~text.swapped).long(), there)
+        if "ets" in c.terms:
+            terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(text_view), seen, text)
+        return terms
+
+    def _mlm(self, fused: Fused, text: TextFeatures, rows: Bool[Tensor, "B"]) -> Float[Tensor, ""]:
+        hidden = text.masked
+        place = hidden.place[:, :, None].expand(-1, -1, fused.text.shape[2])
+        guess = self.words(fused.text.gather(1, place))  # at masked words only: the head is 32,128 wide
+        return masked.cross_entropy(guess, hidden.word, hidden.used & rows[:, None])
+
+    def _mem(self, fused: Fused, ecg: EcgFeatures, seen: Encoded, rows: Bool[Tensor, "B"]) -> Float[Tensor, ""]:
+        """All leads that were recorded, hidden ones too: those are what is to be filled in."""
+        signal = seen.signal
+        guess = self.decoder(fused.halfway, ecg.kept, signal.valid())
+        by_lead = (len(guess), guess.shape[1], signal.leads.shape[1], -1)
+        counts = (ecg.dropped & rows[:, None])[:, :, None] & signal.leads[:, None]
+        return masked.squared_error(guess.view(by_lead), signal.patches().view(by_lead), counts)
+
+    def _ets(
+        self, ecg: Float[Tensor, "B D"], report: Float[Tensor, "B D"], seen: Encoded, text: TextFeatures
+    ) -> Float[Tensor, ""]:
+        own, published = seen.batch, self.config.published_ets
+        labels = contrastive.pair_labels(
+            own.report, own.subject, text.report, text.subject, text.swapped, spare_same=not published
+        )
+        if published:
+            return contrastive.sigmoid(ecg, report, labels)
+        ecg, report = (F.normalize(side.float(), dim=-1) for side in (ecg, report))
+        return contrastive.sigmoid(ecg, report, labels, self.scale.exp(), self.bias)
+
+
+class WordHead(nn.Module):
+    def __init__(self, width: int, words: int):
+        super().__init__()
+        self.transform, self.norm, self.out = nn.Linear(width, width), nn.LayerNorm(width), nn.Linear(width, words)
+        initialise(self)
+
+    def forward(self, x: Float[Tensor, "B M D"]) -> Float[Tensor, "B M V"]:
+        return self.out(self.norm(F.gelu(self.transform(x))))
+
+
+class MatchHead(nn.Module):
+    """Matched (1) or not (0), from the first token of either side after fusion."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.text, self.ecg, self.out = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(2 * width, 2)
+        initialise(self)
+
+    def forward(self, text: Float[Tensor, "B D"], ecg: Float[Tensor, "B D"]) -> Float[Tensor, "B 2"]:
+        return self.out(torch.cat((torch.tanh(self.text(text)), torch.tanh(self.ecg(ecg))), dim=-1))

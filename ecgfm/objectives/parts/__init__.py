@@ -1,0 +1,1 @@
+"""Modules that several methods use in training and that die after it."""

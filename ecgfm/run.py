@@ -1,0 +1,178 @@
+"""What a run is: the recipe (`Run`), which decides every number, and `Resources`, which decide where they are computed.
+
+A recipe is a value. Two recipes with the same `identity` give the same curve; how often a run is logged, evaluated and
+saved is part of the recipe but not of its identity, and neither are its resources.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a run sees of a recording: so many seconds at so many samples per second. Decided here and nowhere else."""
+
+    rate: int = 500
+    """Samples per second."""
+    seconds: float = 10.0
+    """Longer recordings become windows drawn by record and epoch; shorter ones are padded, and padding is masked."""
+
+    @property
+    def samples(self) -> int:
+        return round(self.rate * self.seconds)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW. Pretrained towers and new heads need rates of their own: with one for both, training can diverge."""
+
+    rates: Mapping[str, float] = field(default_factory=lambda: {"ecg": 1e-4, "text": 1e-5, "heads": 1e-4})
+    """Highest learning rate of each group of parameters."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    decay: float = 0.01
+    """Weight decay; vectors and scalars (biases, norms, scales) have none."""
+    clip: float | None = 1.0
+    """Largest norm of the whole gradient; None: not clipped."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A linear warm-up, a plateau, a decline: shares of all steps. The decline takes what the other two leave."""
+
+    warmup: float = 0.1
+    hold: float = 0.0
+    decline: Literal["exponential", "cosine"] = "cosine"
+    first: float = 0.01
+    """Where the warm-up begins, as a share of the highest rate."""
+    last: float = 0.01
+    """Where the decline ends."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often, in steps, and which checkpoints stay. Nothing here changes a curve."""
+
+    log: int = 10
+    save: int = 1000
+    evaluate: int = 1000
+    keep_last: int = 3
+    """The newest checkpoints. With one alone, a damaged file would end the run."""
+    keep_every: int | None = None
+    """Checkpoints at multiples of this many steps stay for good."""
+    best: str = "held-out/loss"
+    """The figure of a watcher by which one checkpoint, the best, stays; every new best is saved."""
+    best_is: Literal["lowest", "highest"] = "lowest"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe: what is learnt, from what, and how."""
+
+    towers: Any
+    """The two encoders."""
+    objectives: Mapping[str, Any]
+    """What is learnt: the Config of each objective by its name."""
+    corpora: Mapping[str, int]
+    """Of every sum(shares) records, how many come from each corpus."""
+    batch: int
+    """Records of a world batch, whatever the number of workers."""
+    steps: int
+    frame: Frame = Frame()
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = Schedule()
+    cadence: Cadence = Cadence()
+    slices: int = 8
+    """Slices of a world batch: any number of workers that divides it sees the same batches."""
+    seed: int = 0
+
+    def step_seed(self, step: int) -> int:
+        """The seed of all that is drawn in a step."""
+        return self.seed << 32 | step
+
+    def shrink(self, towers: Any, batch: int, steps: int) -> "Run":
+        """The same method on a smaller scale; intervals shrink with the steps."""
+        share = steps / self.steps
+        intervals = {name: max(1, round(getattr(self.cadence, name) * share)) for name in ("log", "save", "evaluate")}
+        return replace(self, towers=towers, batch=batch, steps=steps, cadence=replace(self.cadence, **intervals))
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a run is computed. In fp32 nothing here changes a curve beyond rounding."""
+
+    workers: int = 1
+    """Processes; each takes its share of every world batch."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: products in bfloat16, weights, gradients, sums and losses in fp32."""
+    readers: int = 1
+    """Threads per process that read ahead."""
+
+
+def override(value: Value, changes: Mapping[str, Any]) -> Value:
+    """`value` with fields changed by dotted name: override(run, {"optimizer.rates.ecg": 1e-3})."""
+    for path, new in changes.items():
+        value = _changed(value, path.split("."), new, path)
+    return value
+
+
+def _changed(value: Any, path: list[str], new: Any, whole: str) -> Any:
+    if not path:
+        return new
+    name, *rest = path
+    known = _parts(value)
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+        raise ValueError(f"{whole!r}: {type(value).__name__} has no {name!r}; {hint}")
+    part = _changed(known[name], rest, new, whole)
+    return {**value, name: part} if isinstance(value, Mapping) else replace(value, **{name: part})
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if is_dataclass(value):
+        return {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def describe(value: Any) -> Any:
+    """A recipe, or a part of one, as plain JSON. A dataclass says what it is, as an objective may be anybody's."""
+    if is_dataclass(value):
+        return {"is": f"{type(value).__module__}.{type(value).__name__}", **_described(_parts(value))}
+    if isinstance(value, Mapping):
+        return _described(value)
+    if isinstance(value, tuple | list):
+        return [describe(part) for part in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(
+        f"a recipe is made of dataclasses, mappings, sequences, text and numbers, not {type(value).__name__}"
+    )
+
+
+def _described(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: describe(part) for name, part in parts.items()}
+
+
+def identity(recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Equal when the curves must be: of a recipe as `describe` gives it, and the hashes of what it reads."""
+    decides = {name: part for name, part in recipe.items() if name != "cadence"}
+    return hashlib.sha256(json.dumps([decides, dict(inputs)], sort_keys=True).encode()).hexdigest()
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Where two descriptions differ: ["batch: 64 -> 128", ...]."""
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return [] if old == new else [f"{name}: {old} -> {new}"]
+    return [
+        line
+        for key in sorted({*old, *new})
+        for line in differences(old.get(key, "absent"), new.get(key, "absent"), f"{name}.{key}".lstrip("."))
+    ]

@@ -1,0 +1,76 @@
+"""The folder of a run, `name@version`, as the run itself uses it.
+
+run.json         recipe, hashes of what is read, and how each launch was made
+metrics.jsonl    the curve; tensorboard/ shows the same
+checkpoints/     what a restart needs
+lock             who is writing (lease.json in an object store)
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+
+from rich.console import Console
+
+from ecgfm.data.storage import Folder
+from ecgfm.run import Resources, Run
+from ecgfm.train import claim
+from ecgfm.train.checkpoint import Checkpoints, Place, State
+from ecgfm.train.journal import Board, Journal
+from ecgfm.train.lock import sole_writer
+from ecgfm.train.meter import Line, Meter
+
+
+class Home:
+    """All that is written there. Of a run's processes only the first writes; in the others nothing happens here."""
+
+    def __init__(
+        self, folder: Folder, run: Run, resources: Resources, inputs: Mapping[str, str], first: bool = True
+    ) -> None:
+        self.folder, self.run, self.resources, self.inputs, self.first = folder, run, resources, inputs, first
+        self._stack = ExitStack()
+        self._checkpoints: Checkpoints | None = None
+        self._still_ours: Callable[[], None] = lambda: None
+        self._flush: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> "Home":
+        if self.first:
+            with self._stack:  # undone when something in here fails
+                self._still_ours = self._stack.enter_context(sole_writer(self.folder))
+                claim.same_run(self.folder, self.run, self.inputs)
+                self._checkpoints = Checkpoints(self.folder, self.run.cadence)
+                self._stack.callback(self._checkpoints.close)
+                self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def begin(self, place: Place, origin: str, meter: Meter) -> None:
+        """From here on the curve goes on: what an earlier launch wrote after this place is cut off."""
+        if not self._checkpoints:
+            return
+        self._checkpoints.rewind(place.step)
+        claim.record(self.folder, self.run, self.inputs, self.resources, place.step, origin)
+        meter.files = [Journal(self.folder, place.step), Board(self.folder, place.step)]
+        meter.line = Line(self.run.steps, self._checkpoints, Console())
+        self._flush = meter.flush
+        self._stack.callback(meter.flush)
+        self._stack.callback(meter.line.stop)
+
+    def check(self) -> None:
+        """Raises when the last checkpoint could not be written, or the folder is another's by now."""
+        if self._checkpoints:
+            self._still_ours()
+            self._checkpoints.check()
+
+    def improves(self, figures: Mapping[str, float]) -> bool:
+        return self._checkpoints is not None and self._checkpoints.improves(figures)
+
+    def save(self, place: Place, state: State, figures: Mapping[str, float]) -> None:
+        """The curve first: a checkpoint's rows are there whenever it is."""
+        if self._checkpoints:
+            self._flush()
+            self._checkpoints.save(place, state, figures)

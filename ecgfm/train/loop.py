@@ -1,0 +1,162 @@
+"""The loop: restore, open the stream there, step, and sometimes log, evaluate, save.
+
+It knows no Ray, no DeepSpeed and no objective: the engine, the stream and the watchers are given to it.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ecgfm.batch import Batch
+from ecgfm.data.plan import Position
+from ecgfm.data.storage import Folder
+from ecgfm.run import Resources, Run
+from ecgfm.train import claim, failure
+from ecgfm.train.checkpoint import Place, State, load, newest
+from ecgfm.train.engine import NonFiniteError, TorchEngine
+from ecgfm.train.home import Home
+from ecgfm.train.meter import Meter, due
+from ecgfm.train.optim import factor
+
+log = logging.getLogger(__name__)
+
+OpenStream = Callable[[Position], Iterator[tuple[Batch, Position]]]
+Watcher = Callable[[int, nn.Module], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Another run's checkpoint to begin from: all of it, or its towers."""
+
+    folder: Folder
+    step: int | None = None  # None: the newest
+    towers_only: bool = False
+
+    @classmethod
+    def parse(cls, text: str, towers_only: bool = False) -> "Origin":
+        """A run's folder, or folder@step."""
+        uri, _, step = text.rpartition("@")
+        if step.isdecimal() and not Folder(text).exists("run.json"):  # runs/dbeta@1 is a folder's name
+            return cls(Folder(uri), int(step), towers_only)
+        return cls(Folder(text), None, towers_only)
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f"@{self.step}"
+        return f"{'towers of ' if self.towers_only else ''}{self.folder.uri}{step}"
+
+
+def train(
+    run: Run,
+    engine: TorchEngine,
+    open_stream: OpenStream,
+    folder: Folder,
+    watchers: Mapping[str, Watcher],
+    resources: Resources,
+    inputs: Mapping[str, str],
+    origin: Origin | None = None,
+) -> Place:
+    """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
+    with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
+        place = restore(run, engine, folder, origin)  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
+        if place.step == run.steps:
+            log.info("%s is finished: there is nothing to do", folder.uri)
+            return place
+        meter = Meter(run, engine.device)
+        home.begin(place, str(origin or ""), meter)
+        stream = open_stream(place.position)  # only now that the position is known
+
+        while place.step < run.steps:
+            home.check()
+            batch, position = meter.next(stream)
+            seed, share = run.step_seed(place.step), factor(run.schedule, place.step, run.steps)
+            try:
+                with meter.counting():
+                    loss, terms = engine(batch, seed)
+                    figures = engine.step(loss, terms, share)
+            except NonFiniteError as error:  # nothing was updated
+                home.save(place, engine.state(), {})
+                raise stopped(error, place, failure.explain(engine, batch, seed, run.corpora)) from None
+            place = Place(place.step + 1, position)
+            meter.step(place.step, {**figures, "rate": share})
+
+            found, best = {}, False
+            if watchers and due(place.step, run.cadence.evaluate, run.steps):
+                found = watch(watchers, place.step, engine.model)
+                meter.watched(place.step, found)
+                best = bool(engine.agree(home.improves(found)))
+            if best or due(place.step, run.cadence.save, run.steps):
+                home.save(place, engine.state(), found)
+    return place
+
+
+def restore(run: Run, engine: TorchEngine, folder: Folder, origin: Origin | None) -> Place:
+    """Put the engine where it should begin, in every process alike, and say where that is."""
+    own = _latest(engine, folder)
+    if own:
+        engine.load(own[1])
+        log.info("goes on at step %d of %s", own[0].step, folder.uri)
+        return own[0]
+    if not origin:
+        return Place()
+    found = load(origin.folder, origin.step) if origin.step is not None else _latest(engine, origin.folder)
+    if not found:
+        raise FileNotFoundError(f"{origin.folder.uri} holds no checkpoint to begin from")
+    place, state = found
+    if origin.towers_only:
+        state = {"model": {name: t for name, t in state["model"].items() if name.startswith("towers.")}}
+    missing = engine.load(state, partly=True)
+    if not origin.towers_only:
+        place = Place(place.step, place.position if claim.same_data(origin.folder, run) else Position())
+    else:
+        place = Place()
+    log.info("begins at step %d, batch %d, from %s", place.step, place.position.batch, origin)
+    if missing:
+        log.info("%d tensors are new and begin untrained, among them %s", len(missing), missing[0])
+    return place
+
+
+def _latest(engine: TorchEngine, folder: Folder) -> tuple[Place, State] | None:
+    """The newest whole checkpoint, as the first process finds it."""
+    found = newest(folder) if engine.rank == 0 else None
+    step = engine.agree(found[0].step if found else -1)
+    for damage in found[2] if found else []:
+        log.warning("%s; the one before it is used", damage)
+    if step < 0:
+        return None
+    return found[:2] if found else load(folder, step)
+
+
+def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> dict[str, float]:
+    """The watchers' figures. All processes take part, as a loss may gather."""
+    model.eval()
+    with torch.no_grad():
+        found = {f"{name}/{key}": value for name, see in watchers.items() for key, value in see(step, model).items()}
+    model.train()
+    return found
+
+
+def held_out(engine: TorchEngine, batches: Callable[[], Iterable[Batch]]) -> Watcher:
+    """The mean loss and terms over batches that are not learnt from, masked alike every time."""
+
+    def see(step: int, model: nn.Module) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        count = 0
+        for count, batch in enumerate(batches(), 1):  # noqa: B007
+            loss, terms = engine(batch, 0)
+            means = engine.mean(torch.stack([loss, *terms.values()])).tolist()
+            for name, value in zip(("loss", *terms), means, strict=True):
+                sums[name] = sums.get(name, 0.0) + value
+        return {name: total / count for name, total in sums.items()}
+
+    return see
+
+
+def stopped(error: NonFiniteError, place: Place, reason: str) -> RuntimeError:
+    return RuntimeError(
+        f"step {place.step}, world batch {place.position.batch}: {', '.join(error.names)} not finite: {reason}. "
+        f"The step was not made, and the state before it is saved. The same command stops here again: branch from "
+        f"checkpoint {place.step} with --from and another recipe, or refuse the records"
+    )

@@ -1,0 +1,144 @@
+"""How training goes: how fast, how long still, and what of it is written down."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecgfm.batch import Batch
+from ecgfm.data.plan import Position
+from ecgfm.run import Run
+from ecgfm.train.checkpoint import Checkpoints
+from ecgfm.train.journal import Board, Journal, Row
+
+_PLAIN = 10.0  # seconds between lines where no terminal shows them
+_PEAKS = {  # dense bf16, FLOP/s, by a part of the device's name; the first that fits
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "A100": 312e12,
+}
+
+
+def peak(device: torch.device) -> float | None:
+    """What a device can do at best, in FLOP/s; None where that is not known."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return next((value for part, value in _PEAKS.items() if part in name), None)
+
+
+class Meter:
+    """Times the steps of a run, and gives what is due to those who write it down (in the first process only)."""
+
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self.run, self.peak = run, peak(device)
+        self.files: list[Journal | Board] = []
+        self.line: Line | None = None
+        self._counter: FlopCounterMode | None = None
+        self._restart()
+
+    def next(self, stream: Iterator[tuple[Batch, Position]]) -> tuple[Batch, Position]:
+        start = time.perf_counter()
+        try:
+            return next(stream)
+        finally:
+            self._waited += time.perf_counter() - start
+
+    def counting(self) -> AbstractContextManager:
+        """Counts the operations of the first step, where the device's peak is known to compare them with."""
+        if self.peak is None or self._counter:
+            return nullcontext()
+        self._counter = FlopCounterMode(display=False)
+        return self._counter
+
+    def step(self, step: int, figures: Mapping[str, float]) -> None:
+        """One step is made; its figures are written when they are due."""
+        self._made += 1
+        if due(step, self.run.cadence.log, self.run.steps):
+            self._write({"step": step, **figures, **self._times(step)})
+            self._restart()
+
+    def watched(self, step: int, figures: Mapping[str, float]) -> None:
+        """What watchers found. The time they took is not the steps'."""
+        self._write({"step": step, **figures})
+        self._restart()
+
+    def flush(self) -> None:
+        for file in self.files:
+            file.flush()
+
+    def _write(self, row: Row) -> None:
+        for file in self.files:
+            file.append(row)
+        if self.line:
+            self.line.append(row)
+
+    def _times(self, step: int) -> dict[str, float]:
+        elapsed = time.perf_counter() - self._start
+        pace = elapsed / self._made
+        times = {
+            "time/clock": time.time(),
+            "time/records_per_second": self.run.batch / pace,
+            "time/waited": self._waited / elapsed,
+            "time/left": (self.run.steps - step) * pace,
+        }
+        if self.peak and self._counter:
+            times["time/mfu"] = self._counter.get_total_flops() / pace / self.peak
+        return times
+
+    def _restart(self) -> None:
+        self._start, self._waited, self._made = time.perf_counter(), 0.0, 0
+
+
+def due(step: int, every: int, steps: int) -> bool:
+    return step % every == 0 or step == steps
+
+
+class Line:
+    """How it goes, in one line: renewed in place on a terminal, printed now and then where there is none."""
+
+    def __init__(self, steps: int, checkpoints: Checkpoints, console: Console) -> None:
+        self.steps, self.checkpoints, self.console = steps, checkpoints, console
+        self.row: Row = {}
+        self._printed = -math.inf
+        self._live = Live(get_renderable=self.text, console=console, transient=True) if console.is_terminal else None
+        if self._live:
+            self._live.start()
+
+    def append(self, row: Row) -> None:
+        if "loss" not in row:
+            return
+        self.row = row
+        now = time.monotonic()
+        if not self._live and (now - self._printed > _PLAIN or row["step"] == self.steps):
+            self.console.print(self.text(), soft_wrap=True)
+            self._printed = now
+
+    def stop(self) -> None:
+        if self._live:
+            self._live.stop()
+
+    def text(self) -> Text:
+        if not self.row:
+            return Text("first step ...")
+        row, saved = self.row, self.checkpoints.saved
+        terms = [f"{name.rpartition('/')[2]} {row[name]:.4f}" for name in row if "/" in name and "time/" not in name]
+        parts = [f"step {row['step']:,}/{self.steps:,}", f"loss {row['loss']:.4f}", *terms]
+        parts.append(f"{row['time/records_per_second']:,.0f} records/s")
+        if "time/mfu" in row:
+            parts.append(f"MFU {row['time/mfu']:.0%}")
+        parts.append(f"{_duration(row['time/left'])} left")
+        parts.append(f"saved {_duration(time.monotonic() - saved)} ago" if saved else "not saved yet")
+        return Text("  ".join(parts))
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes // 60:.0f} h {minutes % 60:02.0f} min"

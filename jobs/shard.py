@@ -1,0 +1,81 @@
+"""Make the shards of a corpus:  python jobs/shard.py ptb-xl --source /data/ptb-xl --to s3://bucket/shards/ptb-xl
+
+Killed at any moment and run again, it goes on where it was. `--help` after the corpus's name shows all options.
+"""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field, make_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+import ray
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ecgfm.data.layout import Layout
+from ecgfm.data.sharding import TooManyRefused, shard
+from ecgfm.data.shards import Manifest
+from ecgfm.data.sources import NAMES
+from ecgfm.data.storage import Folder
+
+
+@dataclass(frozen=True)
+class Job:
+    source: str
+    """The corpus as its publisher lays it out: a folder or an object-store URI."""
+    to: str
+    """Where the shards go: a folder or an object-store URI."""
+    layout: Layout = field(default_factory=Layout)
+    repair: bool = False
+    """Hold every finished shard against its checksum too, and make the damaged ones again."""
+
+
+def main() -> int:
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in NAMES:
+        near = get_close_matches(name, NAMES, n=1)
+        hint = f"no corpus {name!r}; did you mean {near[0]}?" if near else "give the name of a corpus first"
+        print(f"{hint}\ncorpora: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    corpus = import_module(f"ecgfm.data.sources.{name.replace('-', '_')}").Corpus
+    fields = [("corpus", corpus, field(default_factory=corpus))]
+    job = tyro.cli(make_dataclass("Job", fields, bases=(Job,), frozen=True, kw_only=True), args=sys.argv[2:])
+    ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        manifest, made = _shard(name, job)
+    except (FileNotFoundError, TooManyRefused, ValueError) as error:
+        print(f"shard: {error}", file=sys.stderr)
+        return 1
+    refused = sum(shard.refused for shard in manifest.shards)
+    verb = f"made {made} shards" if made else "nothing to do: the shards are finished"
+    print(f"{verb}; {job.to} holds {manifest.records} records in {len(manifest.shards)} shards, {refused} refused")
+    return 0
+
+
+def _shard(name: str, job: Job) -> tuple[Manifest, int]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("records, {task.fields[speed]:.0f}/s,"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"shards of {name}", total=None, speed=0.0)
+        begun: list[tuple[float, int]] = []  # when the first shard came in, and how many records were read by then
+
+        def show(read: int, total: int) -> None:
+            now = time.monotonic()
+            begun.append((now, read))
+            speed = (read - begun[0][1]) / max(now - begun[0][0], 1e-9)
+            progress.update(task, completed=read, total=total, speed=speed)
+
+        return shard(name, job.corpus, Folder(job.source), Folder(job.to), job.layout, job.repair, show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+from made import LAYOUT, Corpus
+from moto.server import ThreadedMotoServer
+
+from ecgfm.data import reader, shards
+from ecgfm.data.sharding import shard
+from ecgfm.data.storage import Folder
+from ecgfm.run import Frame
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An S3 server on the loopback address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in keys.items():
+            patch.setenv(key, value)
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
+        yield f"s3://test:test@bucket/folder?scheme=http&endpoint_override={host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    return Folder(str(tmp_path) if request.param == "disk" else request.getfixturevalue("bucket"))
+
+
+def test_what_is_written_is_read(folder: Folder) -> None:
+    folder.write("a/b.bin", b"0123456789")
+    folder.write("a/c.txt", b"")
+    assert folder.read("a/b.bin") == b"0123456789"
+    assert (folder.size("a/b.bin"), folder.size("a/c.txt"), folder.size("a/d"), folder.size("a")) == (10, 0, None, None)
+    assert folder.exists("a/b.bin")
+    assert not folder.exists("b.bin")
+    assert [*folder.names()] == ["a/b.bin", "a/c.txt"]
+    assert [*folder.names("a", ".txt")] == ["a/c.txt"]
+    assert [*folder.names("nothing")] == []
+    with folder.file("a/b.bin") as stream:
+        stream.seek(5)
+        assert stream.read(2) == b"56"
+    folder.delete("a/b.bin")
+    assert not folder.exists("a/b.bin")
+
+
+def test_a_folder_travels(folder: Folder) -> None:
+    folder.write("x", b"1")
+    arrived = pickle.loads(pickle.dumps(folder))
+    assert arrived == folder
+    assert arrived.read("x") == b"1"
+
+
+def test_a_missing_file_is_named(folder: Folder) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        folder.read("nowhere")
+
+
+def test_a_local_folder_does_not_move_with_whoever_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Folder("here")
+    folder.write("x", b"1")
+    monkeypatch.chdir("/")
+    assert folder.read("x") == b"1"
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    folder.write("x", b"whole")
+    os.mkdir(tmp_path / "x.partial")  # so that the write fails
+    with pytest.raises(OSError, match="partial"):
+        folder.write("x", b"torn")
+    assert folder.read("x") == b"whole"
+
+
+@pytest.mark.ray
+def test_shards_in_an_object_store_are_those_on_disk(local_ray: None, made_shards: Path, bucket: str) -> None:
+    remote, local = Folder(bucket.replace("/folder", "/shards")), Folder(str(made_shards))
+    shard("made", Corpus(), Folder("."), remote, LAYOUT)
+    assert shards.manifest(remote) == shards.manifest(local)
+    assert [*remote.names()] == [*local.names()]
+    read = [
+        [batch.record for batch, _ in reader.read(reader.open_reader([f.uri], "train", 16, Frame(100, 10.0)), 6)]
+        for f in (remote, local)
+    ]
+    assert all((a == b).all() for a, b in zip(*read, strict=True))
+    assert len(np.unique(np.concatenate([r.numpy() for r in read[0]]))) > 50

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from ecgfm.data.record import LEADS, Signal
+from ecgfm.data.transforms import Frame, fit
+
+
+def sine(rate: float, seconds: float, kind: type = np.int16, leads: tuple[str, ...] = LEADS) -> Signal:
+    """5 Hz of 1 mV, a quarter turn later in each lead."""
+    t = np.arange(round(rate * seconds)) / rate
+    millivolts = np.stack([np.sin(2 * np.pi * 5 * t + LEADS.index(lead)) for lead in leads])
+    gain, baseline = (1000.0, 7.0) if kind == np.int16 else (1.0, 0.0)
+    samples = (millivolts * gain + baseline).astype(kind)
+    return Signal("ecg", leads, rate, samples, (gain,) * len(leads), (baseline,) * len(leads))
+
+
+def fitted(ecg: Signal, frame: Frame, where: float = 0.0) -> tuple[np.ndarray, np.ndarray, int]:
+    """Millivolts, leads and length."""
+    out = np.zeros((12, frame.samples), np.int16)
+    scale, offset, leads, length = fit(ecg, frame, where, out)
+    assert (out[:, length:] == 0).all()
+    assert (out[~leads] == 0).all()
+    return out * scale[:, None] + offset[:, None], leads, length
+
+
+def test_samples_at_the_frames_rate_pass_untouched() -> None:
+    ecg, out = sine(500.0, 10), np.zeros((12, 5000), np.int16)
+    scale, offset, _, _ = fit(ecg, Frame(500, 10.0), 0.0, out)
+    assert (out == ecg.samples).all()
+    assert scale == pytest.approx([0.001] * 12)
+    assert offset == pytest.approx([-0.007] * 12)
+
+
+@pytest.mark.parametrize("rate", [100.0, 257.0, 400.0, 1000.0])
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_other_rates_are_resampled(rate: float, kind: type) -> None:
+    millivolts, _, length = fitted(sine(rate, 10, kind), Frame(500, 10.0))
+    expected = sine(500.0, 10, np.float32).samples
+    assert length == 5000
+    middle = slice(250, 4750)  # a filter has no samples beyond the ends
+    assert np.abs(millivolts - expected)[:, middle].max() < 0.02
+
+
+def test_floats_are_rounded_to_16_bits_of_their_lead() -> None:
+    ecg = sine(500.0, 10, np.float32)
+    ecg.samples[3] *= 1e-3
+    millivolts, _, _ = fitted(ecg, Frame(500, 10.0))
+    error = np.abs(millivolts - ecg.samples).max(axis=1)
+    assert (error <= np.abs(ecg.samples).max(axis=1) / 65534 * 1.001).all()
+
+
+def test_short_recordings_are_padded_and_missing_leads_are_absent() -> None:
+    some = ("II", "V1")
+    millivolts, leads, length = fitted(sine(500.0, 7, leads=some), Frame(500, 10.0))
+    assert length == 3500
+    assert [LEADS[i] for i in np.flatnonzero(leads)] == [*some]
+    assert (millivolts[~leads] == 0).all()
+    assert np.abs(millivolts[1, :3500]).max() > 0.9
+
+
+def test_a_window_of_a_long_recording() -> None:
+    ecg = sine(500.0, 60)
+    ecg.samples[:] = np.arange(30_000) % 30_000  # says where it is
+    for where, first in ((0.0, 0), (0.5, 12_500), (np.nextafter(1, 0), 25_000)):
+        out = np.zeros((12, 5000), np.int16)
+        fit(ecg, Frame(500, 10.0), float(where), out)
+        assert (out == np.arange(first, first + 5000)).all()

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from ecgfm.data.storage import Folder
+from ecgfm.negatives.embed import GRID, Embeddings, Encoder, lexical, neural
+
+TEXTS = [
+    "sinus rhythm. normal ecg",
+    "sinus rhythm. left axis deviation. abnormal ecg",
+    "atrial fibrillation with rapid ventricular response. left bundle branch block",
+    "",
+    "atrial fibrillation",
+    "possible anterior infarct - age undetermined. abnormal ecg",
+    "sinus bradycardia. otherwise normal ecg",
+]
+
+
+@pytest.fixture(scope="module", params=["t5", "bert"])
+def model(request, tmp_path_factory) -> str:
+    """A small encoder of random weights, with a tokenizer trained on the texts, as a folder."""
+    folder = str(tmp_path_factory.mktemp(request.param))
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    if request.param == "t5":
+        T5EncoderModel(
+            T5Config(vocab_size=200, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+        ).save_pretrained(folder)
+    else:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        BertModel(BertConfig(vocab_size=200, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_a_text_embeds_as_it_does_alone(model):
+    """Padding, and which texts share a pass, change nothing; the empty report has a vector too."""
+    together = Encoder(model)(TEXTS)
+    in_small_passes = Encoder(model, words_at_once=16)(TEXTS)
+    alone = np.concatenate([Encoder(model)([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(in_small_passes, alone, atol=1e-5)
+    assert np.isfinite(together).all()
+    assert np.abs(alone[0] - alone[1]).max() > 1e-2
+
+
+def test_the_mean_is_over_a_texts_own_words(model):
+    encoder = Encoder(model)
+    words = encoder.tokenizer(TEXTS[2], return_tensors="pt")
+    states = encoder.network(**words).last_hidden_state[0].detach().numpy()
+    np.testing.assert_allclose(encoder(TEXTS)[2], states.mean(0), atol=1e-5)
+
+
+def test_a_model_is_known_by_its_weights(model, tmp_path):
+    encoder = Encoder(model)
+    assert encoder.name == Encoder(model).name
+    next(encoder.network.parameters()).data.add_(1)
+    encoder.network.save_pretrained(tmp_path / "changed")
+    encoder.tokenizer.save_pretrained(tmp_path / "changed")
+    assert Encoder(str(tmp_path / "changed")).name.split()[1] != encoder.name.split()[1]
+    assert str(tmp_path) not in Encoder(str(tmp_path / "changed")).name
+
+
+def test_stored_and_read_again(model, tmp_path):
+    made = neural(TEXTS, Encoder(model))
+    made.write(Folder(str(tmp_path)), "embeddings.safetensors")
+    read = Embeddings.read(Folder(str(tmp_path)), "embeddings.safetensors", TEXTS)
+    assert (read.model, read.reports) == (made.model, made.reports)
+    np.testing.assert_array_equal(read.vectors, made.vectors)
+    with pytest.raises(ValueError, match="another report table"):
+        Embeddings.read(Folder(str(tmp_path)), "embeddings.safetensors", TEXTS[::-1])
+
+
+def test_words_alone_tell_reports_apart():
+    made = lexical(TEXTS)
+    np.testing.assert_array_equal(made.vectors, lexical(TEXTS).vectors)
+    near = made.vectors.astype(np.float32) @ made.vectors.astype(np.float32).T
+    np.testing.assert_allclose(np.delete(np.diag(near), 3), 1, atol=1e-3)
+    assert near[2, 4] > near[2, 0]
+    assert not made.vectors[3].any()  # the empty report is equally far from all
+
+
+def test_similarities_are_exact():
+    """The same number whatever the order of summation, so that ties are ties and orders are orders everywhere."""
+    rng = np.random.default_rng(0)
+    made = Embeddings.of(rng.standard_normal((300, 512)).astype(np.float32), "random", [])
+    vectors = made.vectors.astype(np.float32)
+    exact = made.vectors.astype(np.float64) @ made.vectors.astype(np.float64).T
+    shuffled = rng.permutation(512)
+    np.testing.assert_array_equal(vectors @ vectors.T, exact)
+    np.testing.assert_array_equal(vectors[:, shuffled] @ vectors.T[shuffled], exact)
+    np.testing.assert_array_equal(np.einsum("id,jd->ij", vectors, vectors), exact)
+    np.testing.assert_array_equal(made.vectors / GRID, np.rint(made.vectors / GRID))

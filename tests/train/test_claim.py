@@ -1,0 +1,55 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import RUN
+
+from ecgfm.data.storage import Folder
+from ecgfm.run import Cadence, Resources, override
+from ecgfm.train.claim import record, same_data, same_run
+from ecgfm.train.lock import ClaimedError
+
+INPUTS = {"shards": "abc"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    folder = Folder(str(tmp_path))
+    record(folder, RUN, INPUTS, Resources(), 0, "")
+    return folder
+
+
+def test_another_recipe_is_refused_with_what_differs(folder: Folder) -> None:
+    other = override(RUN, {"batch": 16, "optimizer.rates.ecg": 0.5})
+    with pytest.raises(ClaimedError, match=r"batch: 8 -> 16; recipe\.optimizer\.rates\.ecg: 0\.01 -> 0\.5"):
+        same_run(folder, other, INPUTS)
+    with pytest.raises(ClaimedError, match="shards: abc -> abd"):
+        same_run(folder, RUN, {"shards": "abd"})
+
+
+def test_how_often_a_run_is_saved_may_change(folder: Folder) -> None:
+    same_run(folder, RUN, INPUTS)
+    same_run(folder, replace(RUN, cadence=Cadence(save=7)), INPUTS)
+    same_run(Folder(folder.path("elsewhere")), RUN, INPUTS)  # nothing is there
+
+
+def test_run_json_tells_how_each_launch_was_made(folder: Folder) -> None:
+    record(folder, RUN, INPUTS, Resources(workers=2), 20, "runs/other@1@500")
+    held = json.loads(folder.read("run.json"))
+    assert held["recipe"]["batch"] == RUN.batch
+    assert held["inputs"] == INPUTS
+    assert [launch["step"] for launch in held["launches"]] == [0, 20]
+    last = held["launches"][1]
+    assert last["resources"]["workers"] == 2
+    assert last["from"] == "runs/other@1@500"
+    assert {"python", "torch", "ecgfm"} <= last["versions"].keys()
+    assert last["hardware"]["cores"] > 0
+    assert len(last["git"]["commit"]) == 40
+    assert isinstance(last["git"]["clean"], bool)
+
+
+def test_a_position_means_the_same_only_in_the_same_order(folder: Folder) -> None:
+    assert same_data(folder, replace(RUN, steps=1000, optimizer=replace(RUN.optimizer, decay=0.5)))
+    assert not same_data(folder, replace(RUN, seed=4))
+    assert not same_data(folder, replace(RUN, batch=16))

@@ -1,0 +1,58 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from workers import SERVER, alone
+
+from ecgfm.data.storage import Folder
+from ecgfm.train import lock
+from ecgfm.train.lock import ClaimedError, sole_writer
+
+
+def hold(folder: str, is_local: bool) -> None:
+    alone()
+    hasten(None, is_local)
+    with sole_writer(Folder(folder)):
+        Folder(folder).write("held", b"")
+        time.sleep(60)
+
+
+def hasten(patch: pytest.MonkeyPatch | None, is_local: bool) -> None:
+    """A disk stands in for an object store where the lease is asked for: a Folder is the same to it."""
+    for name, value in {"LEASE": 1.0, "BEAT": 0.2, "SETTLE": 0.1}.items():
+        patch.setattr(lock, name, value) if patch else setattr(lock, name, value)
+    kind = property(lambda _: is_local)
+    patch.setattr(Folder, "is_local", kind) if patch else setattr(Folder, "is_local", kind)
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["disk", "object store"])
+def test_a_second_start_is_refused_until_the_first_is_dead(
+    is_local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, is_local)
+    folder = Folder(str(tmp_path))
+    first = SERVER.Process(target=hold, args=(str(tmp_path), is_local))
+    first.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    with pytest.raises(ClaimedError, match=f"process {first.pid} on .* is writing to"), sole_writer(folder):
+        pass
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    with sole_writer(folder) as check:
+        check()
+    with sole_writer(folder):  # given back
+        pass
+
+
+def test_a_lease_that_was_taken_over_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch, is_local=False)
+    folder = Folder(str(tmp_path))
+    with sole_writer(folder) as check:
+        folder.write("lease.json", b'{"token": "another", "who": "process 1 on elsewhere", "beat": "0"}')
+        with pytest.raises(ClaimedError, match="could not be held"):
+            while True:
+                check()
+    assert folder.exists("lease.json")  # it is the other's
