@@ -25,7 +25,9 @@ def verify(folder: tyro.conf.Positional[str], /) -> int:
     """
     where = Folder(folder)
     if not where.exists("manifest.json"):
-        found = [(name, state) for name, state in track(sums.verify(where), "verifying", transient=True) if state != "ok"]
+        found = [
+            (name, state) for name, state in track(sums.verify(where), "verifying", transient=True) if state != "ok"
+        ]
         for name, state in found:
             print(f"{state}: {name}")
         print("every file is as it was published" if not found else f"{len(found)} files are not as published")

@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecgfm.data.layout import Layout
-from ecgfm.data.sharding import TooManyRefused, shard
+from ecgfm.data.sharding import Corpus, TooManyRefused, shard
 from ecgfm.data.shards import Manifest
 from ecgfm.data.sources import NAMES
 from ecgfm.data.storage import Folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
+    corpus: Corpus
     source: str
     """The corpus as its publisher lays it out: a folder or an object-store URI."""
     to: str
@@ -40,9 +41,9 @@ def main() -> int:
         hint = f"no corpus {name!r}; did you mean {near[0]}?" if near else "give the name of a corpus first"
         print(f"{hint}\ncorpora: {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    corpus = import_module(f"ecgfm.data.sources.{name.replace('-', '_')}").Corpus
-    fields = [("corpus", corpus, field(default_factory=corpus))]
-    job = tyro.cli(make_dataclass("Job", fields, bases=(Job,), frozen=True, kw_only=True), args=sys.argv[2:])
+    options = import_module(f"ecgfm.data.sources.{name.replace('-', '_')}").Corpus
+    corpus = [("corpus", options, field(default_factory=options))]
+    job = tyro.cli(make_dataclass("Job", corpus, bases=(Job,), frozen=True, kw_only=True), args=sys.argv[2:])
     ray.init(logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:

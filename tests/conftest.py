@@ -1,4 +1,4 @@
-"""What tests share: where the real recordings lie, a local Ray, and shards made once."""
+"""What tests share: where the real recordings lie, a small text encoder, a local Ray, and shards made once."""
 
 import os
 from collections.abc import Iterator
@@ -11,11 +11,19 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def real() -> Path:
-    """Real recordings, which are not part of the project: a folder beside it, or the one that ECGFM_RECORDINGS names."""
+    """Real recordings, which are not part of the project: in a folder beside it, or where ECGFM_RECORDINGS says."""
     folder = Path(os.environ.get("ECGFM_RECORDINGS", REPOSITORY.parent / "shared" / "data"))
     if not (folder / "ptb-xl" / "ptbxl_database.csv").exists():
         pytest.skip(f"needs the real recordings: no {folder / 'ptb-xl'}; set ECGFM_RECORDINGS to where they are")
     return folder
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a T5 of 128 channels and its tokenizer (tests/batches.py)."""
+    from batches import make_text
+
+    return make_text(tmp_path_factory.mktemp("text"))
 
 
 @pytest.fixture(scope="session")

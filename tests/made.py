@@ -1,4 +1,4 @@
-"""A corpus made from nothing, small and quick: for tests that are about what happens to records, not what is in them."""
+"""A corpus made from nothing, small and quick: for tests about what happens to records, not what is in them."""
 
 import os
 import signal

@@ -12,8 +12,10 @@ against plain parquet on real recordings; the numbers stand in README.md of this
 """
 
 import struct
+import threading
 
 import numpy as np
+import torch
 import zstandard
 from jaxtyping import Int16, Num
 
@@ -21,7 +23,17 @@ NAME = "ecg-split-1"
 
 _HEADER = struct.Struct("<cBBHI")  # kind, bytes per sample, has derived limb leads, channels, samples per channel
 _DERIVED = slice(2, 6)  # III, aVR, aVL, aVF in the canonical order
-_LEVEL = 1  # level 3 is 1 % smaller and encodes at half the speed
+
+
+class _Zstd(threading.local):
+    """A context of one's own per thread: making one costs a fifth of a decompression."""
+
+    def __init__(self) -> None:
+        self.pack = zstandard.ZstdCompressor(level=1).compress  # level 3: 5 % smaller on PTB-XL, 20 % slower
+        self.unpack = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
 
 
 def encode(samples: Num[np.ndarray, "channel time"], limb_leads: bool = False) -> bytes:
@@ -30,7 +42,7 @@ def encode(samples: Num[np.ndarray, "channel time"], limb_leads: bool = False) -
     kind, size = samples.dtype.kind, samples.dtype.itemsize
     derive = limb_leads and samples.dtype == np.int16
     header = _HEADER.pack(kind.encode(), size, derive, channels, length)
-    pack = zstandard.ZstdCompressor(level=_LEVEL).compress
+    pack = _zstd.pack
     if kind == "f":
         return header + pack(_split(samples))
     if kind != "i":
@@ -45,23 +57,22 @@ def encode(samples: Num[np.ndarray, "channel time"], limb_leads: bool = False) -
 def decode(blob: bytes) -> Num[np.ndarray, "channel time"]:
     kind, size, derive, channels, length = _HEADER.unpack_from(blob)
     body = memoryview(blob)[_HEADER.size :]
-    unpack = zstandard.ZstdDecompressor().decompress
+    unpack = _zstd.unpack
     if kind == b"f":
         return _join(unpack(body), f"u{size}").view(f"f{size}").reshape(channels, length)
     if not derive:
         return _accumulate(_unzigzag(_join(unpack(body), f"u{size}")).reshape(channels, length))
     cut = 4 + struct.unpack_from("<I", body)[0]
-    kept = _unzigzag(_join(unpack(body[cut:]), "u2")).reshape(channels - 4, length)
+    kept = _accumulate(_unzigzag(_join(unpack(body[cut:]), "u2")).reshape(channels - 4, length))
     samples = np.empty((channels, length), np.int16)
-    np.cumsum(kept[:2], axis=1, dtype=np.int16, out=samples[:2])
-    np.cumsum(kept[2:], axis=1, dtype=np.int16, out=samples[6:])
+    samples[:2], samples[6:] = kept[:2], kept[2:]
     samples[_DERIVED] = _unzigzag(_join(unpack(body[4:cut]), "u2")).reshape(4, length)
     samples[_DERIVED] += _limb_leads(samples[0], samples[1])
     return samples
 
 
 def _limb_leads(i: Int16[np.ndarray, "time"], ii: Int16[np.ndarray, "time"]) -> Int16[np.ndarray, "4 time"]:
-    """III, aVR, aVL and aVF as I and II give them. Sums may pass 16 bits, so they are made in 32; the difference wraps."""
+    """III, aVR, aVL and aVF as I and II give them. Sums may pass 16 bits: they are made in 32, and the result wraps."""
     one, two = i.astype(np.int32), ii.astype(np.int32)
     derived = np.empty((4, len(i)), np.int16)
     derived[0] = two - one
@@ -78,7 +89,8 @@ def _difference(x: np.ndarray) -> np.ndarray:
 
 
 def _accumulate(x: np.ndarray) -> np.ndarray:
-    return np.cumsum(x, axis=1, dtype=x.dtype)
+    tensor = torch.from_numpy(x)
+    return tensor.cumsum(1, dtype=tensor.dtype).numpy()  # 6 times faster than numpy's
 
 
 def _zigzag(x: np.ndarray) -> np.ndarray:

@@ -18,13 +18,13 @@ def _opened(source: Folder, name: str) -> h5py.File:
     except FileNotFoundError:
         raise
     except OSError:  # its message says nothing of the file
-        raise OSError(f"{name} in {source.uri} is no HDF5 file, or not a whole one: get it again") from None
+        raise ValueError(f"{name} in {source.uri} is no HDF5 file, or not a whole one: get it again") from None
 
 
 def dataset(source: Folder, name: str, key: str) -> h5py.Dataset:
     file = _opened(source, name)
     if key not in file:
-        raise OSError(f"{name} in {source.uri} holds no data set {key!r}")
+        raise ValueError(f"{name} in {source.uri} holds no data set {key!r}")
     return cast(h5py.Dataset, file[key])
 
 
@@ -38,7 +38,7 @@ def tracing(source: Folder, path: str) -> Num[np.ndarray, "12 time"]:
         samples = tracings[int(row)]
     except FileNotFoundError:
         raise Refusal("missing-file", "HDF5 file") from None
-    except OSError:
+    except (OSError, ValueError):
         raise Refusal("unreadable-signal", "the HDF5 file, or this row of it, does not decode") from None
     if samples.ndim != 2 or samples.shape[1] != 12:
         raise Refusal("unreadable-signal", "a row of the HDF5 file is not of twelve leads")

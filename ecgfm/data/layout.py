@@ -26,8 +26,7 @@ class Layout:
 
 
 def lay_out(entries: pa.Table, layout: Layout) -> pa.Table:
-    """The entries in the order of the shards, with three columns more: shard (its file name), index (of the subject) and
-    report_id.
+    """The entries in the order of the shards, with two columns more: shard (its file name) and index (of the subject).
 
     All records of a subject lie in one shard, and so in one split: the publisher's, or one drawn from a hash of the
     subject, which more records of other subjects do not change. Shards hold subjects in the order of their hashes, and

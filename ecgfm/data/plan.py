@@ -98,8 +98,8 @@ def _permuted(chunks: Chunks, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
 class Visits:
     """An order in which records come in twos, and wherever it can be, two visits of one subject.
 
-    A subject's visits are paired at random, anew in each epoch; subjects' odd ones out are paired with each other, those
-    of a shard first. Where the number of records is odd, one of them is left out of an epoch.
+    A subject's visits are paired at random, anew in each epoch; subjects' odd ones out are paired with each other,
+    those of a shard first. Where the number of records is odd, one of them is left out of an epoch.
     """
 
     unit = 2
@@ -166,7 +166,7 @@ class Plan:
         return self.batch // self.slices
 
     def block(self, piece: int, slice_: int) -> Places:
-        """The records of a slice in the batches of a piece: batch number i of the piece has [i * part, (i + 1) * part)."""
+        """The records of a slice in the batches of a piece: those of its batch i are [i * part, (i + 1) * part)."""
         run = self.window * self.part // self.unit
         start = (piece * self.slices + slice_) * run
         dealt = [self._sequence(i, *self._share(i, start, start + run)) for i in range(len(self.orders))]

@@ -1,8 +1,8 @@
 """From a corpus to shards, on Ray Data.
 
-The list of records decides everything before a signal is read, so each shard is a function of the corpus and the options
-alone, any task can make it, and a job that was killed goes on with the shards that are missing and ends with the same
-bytes. In the folder parts/ stand
+The list of records decides everything before a signal is read, so each shard is a function of the corpus and the
+options alone, any task can make it, and a job that was killed goes on with the shards that are missing and ends with
+the same bytes. In the folder parts/ stand
 
     options.json      what the shards are made of and how: another corpus or other options are not mixed in
     list.parquet      the list, a row group per shard, while the job works

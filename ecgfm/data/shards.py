@@ -147,13 +147,14 @@ def _channels(signal: Signal) -> dict:
 def content(ecg: Signal) -> int:
     """A hash of lead II (or the first lead) in microvolts: what finds one recording in two corpora."""
     channel = ecg.names.index("II") if "II" in ecg.names else 0
-    millivolts = (ecg.samples[channel] - ecg.baseline[channel]) / ecg.gain[channel]
+    some = ecg.samples[channel, ::5]  # 1,000 of 5,000 tell as much
+    millivolts = (some - ecg.baseline[channel]) / ecg.gain[channel]
     microvolts = np.round(millivolts * 1000).astype(np.int32)
     return int.from_bytes(hashlib.blake2b(microvolts.tobytes(), digest_size=8).digest(), "little", signed=True)
 
 
 def pack(rows: Sequence[dict], chunk: int) -> bytes:
-    """A shard's bytes: a function of its records alone. The samples are compressed already, the rest is a thousandth."""
+    """A shard's bytes: a function of its records alone. The samples are compressed already."""
     sink = io.BytesIO()
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     pq.write_table(table, sink, row_group_size=chunk, compression="none", use_dictionary=False, write_statistics=False)

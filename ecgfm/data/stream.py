@@ -1,8 +1,8 @@
 """The same batches through Ray Data: one long-lived execution for a whole run, whatever the number of workers.
 
-The plan's blocks are Ray Data's blocks, one task each, in the plan's order. `streaming_split(equal=True)` deals blocks of
-equal length in turn when order is preserved, so worker r of W receives the slices r, r + W, r + 2W, ...: just those that
-`ecgfm.data.reader.read` gives it. Each block carries its place in the plan, and a worker holds every one against it.
+The plan's blocks are Ray Data's blocks, one task each, in the plan's order. `streaming_split(equal=True)` deals blocks
+of equal length in turn when order is preserved, so worker r of W receives the slices r, r + W, r + 2W, ...: just those
+that `ecgfm.data.reader.read` gives it. Each block carries its place in the plan, and a worker checks every one.
 """
 
 from collections.abc import Iterable, Iterator

@@ -86,7 +86,7 @@ def demographics(comments: tuple[str, ...]) -> tuple[float | None, str | None]:
 
 def _channel(line: str) -> Channel:
     fields = line.split(None, 8)
-    if len(fields) < 2 or not _FILE.fullmatch(fields[0]) or fields[0] in (".", "..", "-"):
+    if len(fields) < 2 or not _FILE.fullmatch(fields[0]):
         raise Refusal("unreadable-header", "name of a signal file")
     gain, baseline, unit = _scale(fields[2]) if len(fields) > 2 else (UNCALIBRATED_GAIN, None, "mV")
     try:
@@ -134,7 +134,7 @@ def _count(token: str) -> int:
 
 def _segment(line: str) -> tuple[str, int]:
     name, _, length = line.partition(" ")
-    if not _FILE.fullmatch(name) or name in (".", ".."):  # "~" is a gap
+    if not _FILE.fullmatch(name):  # "~" is a gap
         raise Refusal("unsupported-format", "a segment that is a gap or lies elsewhere")
     return name, _count(length.strip())
 

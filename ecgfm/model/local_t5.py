@@ -48,7 +48,7 @@ def learn(reports: Iterable[str], words: int) -> Tokenizer:
     """Byte-pair merges: unlike T5's unigram trainer, the same reports give the same tokenizer every time."""
     tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     tokenizer.decoder = decoders.Metaspace()
     special = [_PAD, _END, _UNKNOWN, SENTINEL]
     tokenizer.train_from_iterator(

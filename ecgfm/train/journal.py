@@ -18,10 +18,10 @@ from ecgfm.data.storage import Folder
 METRICS = "metrics.jsonl"
 _REWRITE = 30.0  # seconds between writes where nothing can be appended to
 
-Row = Mapping[str, float]
+Row = Mapping[str, int | float]
 
 
-def rows(folder: Folder) -> list[dict[str, float | None]]:
+def rows(folder: Folder) -> list[dict[str, int | float | None]]:
     """A run's metrics, without the last line where a kill tore it. None stands for a figure that was not finite."""
     lines = folder.read(METRICS).splitlines() if folder.exists(METRICS) else []
     whole = lines[:-1] if lines and not lines[-1].endswith(b"}") else lines

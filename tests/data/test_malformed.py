@@ -13,6 +13,7 @@ import tracemalloc
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +171,10 @@ def put(folder: Path, files: Mapping[str, bytes]) -> Folder:
     return Folder(str(folder))
 
 
-def signal_lines(header: bytes) -> dict[str, list[str]]:
-    """The fields of each signal line, by the name of its channel, as far as the header can be read at all."""
+def told_in(header: bytes) -> list[list[str]]:
+    """The fields of each line that is no comment, as far as the header can be read at all."""
     text = header.decode("utf-8", errors="replace").replace("\r", "\n").split("\n")
-    fields = [line.strip().split(None, 8) for line in text if line.strip() and line.strip()[0] != "#"]
-    return {line[8].lower() if len(line) > 8 else "": line for line in fields[1:]}
+    return [line.strip().split(None, 8) for line in text if line.strip() and line.strip()[0] != "#"]
 
 
 def naive(files: Files, told: list[str], place: int, count: int) -> np.ndarray:
@@ -184,13 +184,13 @@ def naive(files: Files, told: list[str], place: int, count: int) -> np.ndarray:
 
 
 def assert_correct(ecg: Signal, header: bytes, files: Files, intact: Signal) -> None:
-    if b"/2" in header.split()[0]:  # all samples are guarded, so that only intact ones can come back, in the order told
-        halves = {b"r_1": intact.samples[:, :300], b"r_2": intact.samples[:, 300:]}
-        order = [line.split()[0] for line in header.splitlines() if line.strip()[:2] == b"r_"]
-        assert ecg.names == intact.names
-        assert np.array_equal(ecg.samples, np.concatenate([halves[name] for name in order], axis=1))
+    first, *others = told_in(header)
+    if first[0].partition("/")[2]:  # segments
+        ends = np.cumsum([int(length) for _, length in others])
+        for (name, _), samples in zip(others, np.split(ecg.samples, ends[:-1], axis=1), strict=True):
+            assert_correct(replace(ecg, samples=samples), files[f"{name}.hea"], files, intact)
         return
-    told = signal_lines(header)
+    told = {fields[8].lower() if len(fields) > 8 else "": fields for fields in others}
     for name, row, gain, baseline in zip(ecg.names, ecg.samples, ecg.gain, ecg.baseline, strict=True):
         fields = told[name.lower()]
         scale = re.match(r"([\d.]+(?:[eE][+-]?\d+)?)(?:\((-?\d+)\))?/?(\S*)", fields[2])

@@ -227,12 +227,38 @@ def test_segments_are_joined(tmp_path: Path):
         ((" 100 600", " 100 599"), "wrong-checksum"),
         (("r.dat", "s.dat"), "missing-file"),
         (("r 12", "r 0"), "unreadable-header"),
+        (("r.dat 16 ", "r.dat 16x0 "), "unreadable-header"),
+        (("r.dat 16 ", "r.dat 16+24 "), "truncated-signal"),
+        (("200.0(0)/mV", "0/mV"), "unreadable-header"),
+        (("200.0(0)/mV 16 0", f"200/mV 16 {'9' * 400}"), "unreadable-header"),
     ],
 )
 def test_refusals_have_names(tmp_path: Path, change: tuple[str, str], reason: str):
     files = record(waves())
     source = put(tmp_path, files | {"r.hea": files["r.hea"].decode().replace(*change).encode()})
     assert refused(source, "r") == reason
+
+
+@pytest.mark.parametrize(("old", "new"), [(" 16 200", " 61 200"), (" 16 200", " 16+24 200"), ("r.dat", "s.dat")])
+def test_signals_of_one_file_are_stored_in_one_way(tmp_path: Path, old: str, new: str):
+    text = record(waves())["r.hea"].decode().splitlines()
+    text[5] = text[5].replace(old, new)
+    assert refused(put(tmp_path, record(waves()) | {"r.hea": "\n".join(text).encode()}), "r") == "unreadable-header"
+
+
+def test_leads_at_several_rates(tmp_path: Path):
+    slow, fast = waves(1, 600), waves(1, 1200)
+    text = ["r 2 100 600", *lines(slow, ["I"], "r.dat"), *lines(fast, ["II"], "r.dat", "16x2")]
+    frames = np.concatenate([slow.T, fast.reshape(-1, 2)], axis=1)
+    source = put(tmp_path, {"r.hea": "\n".join(text).encode(), "r.dat": frames.tobytes()})
+    assert refused(source, "r") == "unsupported-format"
+
+
+def test_without_checksums_a_file_must_hold_as_much_as_is_declared(tmp_path: Path):
+    text = ["r 3 100 600", *(" ".join(line.split()[:3]) for line in lines(waves(3), ["I", "II", "V5"], "r.dat"))]
+    for length, expected in ((600, "unknown-lead"), (599, "overlong-signal"), (601, "truncated-signal")):
+        text[0] = f"r 3 100 {length}"  # names are behind the checksums, and so are not told either
+        assert refused(put(tmp_path, {"r.hea": "\n".join(text).encode(), "r.dat": waves(3).T.tobytes()}), "r") == expected
 
 
 def test_a_record_without_leads_of_an_ecg(tmp_path: Path):

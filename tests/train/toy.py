@@ -12,7 +12,8 @@ from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.run import Cadence, Frame, Optimizer, Resources, Run, Schedule
 from ecgfm.train.engine import TorchEngine
-from ecgfm.train.loop import Origin, held_out, train
+from ecgfm.train.journal import rows
+from ecgfm.train.loop import OpenStream, Origin, held_out, train
 
 SAMPLES, BATCH = 40, 8
 CADENCE = Cadence(log=1, save=5, evaluate=10, keep_last=2)
@@ -88,23 +89,30 @@ def engine(width: int = 16, run: Run = RUN, dropout: float = 0.1) -> TorchEngine
 
 
 def start(
-    folder: str | Path, run: Run = RUN, width: int = 16, origin: Origin | None = None, dropout: float = 0.1
+    folder: str | Path,
+    run: Run = RUN,
+    made: TorchEngine | None = None,
+    open_stream: OpenStream | None = None,
+    origin: Origin | None = None,
+    dropout: float = 0.1,
 ) -> None:
     """What a command does: build everything, and train from wherever the folder stands."""
-    made = engine(width, run, dropout)
-    watchers = {"held-out": held_out(made, lambda: [world_batch(i, split=1)[_own(made)] for i in range(2)])}
+    made = made or engine(run=run, dropout=dropout)
+    part = BATCH // made.workers
+    own = slice(made.rank * part, (made.rank + 1) * part)
     train(
         run,
         made,
-        lambda position: stream(position, made.rank, made.workers),
+        open_stream or (lambda position: stream(position, made.rank, made.workers)),
         Folder(str(folder)),
-        watchers,
+        {"held-out": held_out(made, lambda: [world_batch(i, split=1)[own] for i in range(2)])},
         resources=Resources(workers=made.workers, device="cpu"),
         inputs={"shards": "0" * 64},
         origin=origin,
     )
 
 
-def _own(made: TorchEngine) -> slice:
-    part = BATCH // made.workers
-    return slice(made.rank * part, (made.rank + 1) * part)
+def curve(folder: str | Path) -> list[dict[str, float]]:
+    """What does not depend on the machine."""
+    found = rows(Folder(str(folder)))
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in found]

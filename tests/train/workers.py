@@ -2,16 +2,21 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
 SERVER = get_context("forkserver")
-SERVER.set_forkserver_preload(["toy", "workers"])
+SERVER.set_forkserver_preload(["toy", "workers", "torch._dynamo"])  # the last is what the first optimizer imports
+with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where to find them
+    patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    forkserver.ensure_running()
 
 
 def together(count: int, work: Callable[..., None], *given: Any) -> None:

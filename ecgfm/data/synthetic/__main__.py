@@ -1,13 +1,13 @@
 """python -m ecgfm.data.synthetic --shape mimic-iv-ecg --to DIR --records N --seed S"""
 
 from pathlib import Path
-from typing import Literal
+
 
 import tyro
 
-from ecgfm.data.synthetic.corpus import write
+from ecgfm.data.synthetic.corpus import Shape, write
 
-Shape = Literal["mimic-iv-ecg", "ptb-xl", "cpsc-2018", "csn", "cinc-2021", "code-15", "code-test"]
+
 
 
 def main(to: Path, shape: Shape = "mimic-iv-ecg", records: int = 2000, seed: int = 0, pulse: bool = False) -> None:
@@ -20,7 +20,7 @@ def main(to: Path, shape: Shape = "mimic-iv-ecg", records: int = 2000, seed: int
         seed: another seed, other subjects.
         pulse: with a pulse wave in each recording (mimic-iv-ecg only).
     """
-    write(to, shape, records, seed, pulse=pulse)
+    write(to, shape, records, seed, pulse)
     print(f"{to} holds a synthetic corpus of the shape {shape}")
 
 

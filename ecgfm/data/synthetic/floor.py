@@ -5,9 +5,10 @@ median beat of the noisy signal. The ceiling is an oracle that is told each seve
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -41,39 +42,55 @@ def median_beat(
 
 
 def features(signal: Float32[np.ndarray, "12 time"], rate: float) -> Float[np.ndarray, "feature"]:
-    """Rate, variation, intervals, and per-lead Q, R, S, ST and T heights."""
+    """Rate and its variation, intervals in seconds, and per-lead heights in mV."""
     peaks = r_peaks(signal, rate)
-    rr = np.diff(peaks) / rate if len(peaks) > 2 else np.array([1.0, 1.0])
-    changes = np.abs(np.diff(rr)) if len(rr) > 1 else np.zeros(1)
-    rhythm = [60 / rr.mean(), rr.std(), changes.mean(), rr.min() / rr.mean(), rr.max() / rr.mean()]
+    rr = np.diff(peaks) / rate if len(peaks) > 2 else np.ones(2)
+    rhythm = [60 / rr.mean(), rr.std(), np.abs(np.diff(rr)).mean(), rr.min() / rr.mean(), rr.max() / rr.mean()]
     beat = uniform_filter1d(median_beat(signal, rate, peaks), int(0.01 * rate), axis=1)
-    at = int(BEFORE * rate)
+    return np.concatenate([rhythm, _ruler(beat, rate)])
+
+
+def _ruler(beat: Float[np.ndarray, "12 window"], rate: float) -> Float[np.ndarray, "measure"]:
+    """PR, QRS and QT (to the peak of T), the P wave's height in II and V1, and Q, R, S, ST and T of every lead."""
+    def ms(duration: float) -> int:
+        return int(duration * rate / 1000)
+
+    peak = int(BEFORE * rate)
     slope = np.abs(np.diff(beat, axis=1)).sum(axis=0)
-    steep = np.flatnonzero(slope[at - int(0.1 * rate) : at + int(0.12 * rate)] > 0.15 * slope.max()) + at - int(0.1 * rate)
-    onset, offset = (int(steep[0]), int(steep[-1])) if len(steep) else (at, at)
-    flat = np.median(beat[:, max(0, onset - int(0.02 * rate)) : onset + 1], axis=1, keepdims=True)
-    beat = beat - flat
-    qrs, t = beat[:, onset : offset + 1], beat[:, offset + int(0.1 * rate) :]
-    p = beat[:, : max(2, onset - int(0.04 * rate))]
-    heights = [qrs[:, : max(1, qrs.shape[1] // 3)].min(axis=1), qrs.max(axis=1), qrs.min(axis=1)]
-    heights += [beat[:, min(offset + int(0.06 * rate), beat.shape[1] - 1)], t[np.arange(12), np.abs(t).argmax(axis=1)]]
-    p_at, t_at = np.abs(p[1]).argmax(), np.abs(t[1]).argmax()
-    intervals = [onset - p_at, offset - onset, offset - onset + t_at, p[1, p_at], np.ptp(p[1]), np.ptp(p[6])]
-    return np.concatenate([rhythm, intervals, *heights])
+    near = slice(peak - ms(100), peak + ms(120))
+    steep = np.flatnonzero(slope[near] > 0.15 * slope.max()) + near.start
+    onset, end = (steep[0], steep[-1]) if len(steep) else (peak, peak)
+    beat = beat - np.median(beat[:, onset - ms(20) : onset + 1], axis=1, keepdims=True)
+    p, qrs, t = beat[:, : onset - ms(40)], beat[:, onset : end + 1], beat[:, end + ms(100) :]
+    p_peak, t_peak = np.abs(p[1]).argmax(), np.abs(t[1]).argmax()
+    intervals = np.array([onset - p_peak, end - onset, end - onset + t_peak]) / rate
+    q = qrs[:, : max(1, qrs.shape[1] // 3)].min(axis=1)
+    st = beat[:, end + ms(60)]
+    largest_t = t[np.arange(12), np.abs(t).argmax(axis=1)]
+    heights = [q, qrs.max(axis=1), qrs.min(axis=1), st, largest_t]
+    return np.concatenate([intervals, [p[1, p_peak], np.ptp(p[1]), np.ptp(p[6])], *heights])
+
+
+class Measured(NamedTuple):
+    """AUC on held-out subjects."""
+
+    linear: float
+    boosted: float
+    oracle: float
 
 
 def measure(
     train: Float[np.ndarray, "a feature"],
-    train_labels: Mapping[str, np.ndarray],
+    train_labels: Mapping[str, Bool[np.ndarray, "a"]],
     test: Float[np.ndarray, "b feature"],
-    test_labels: Mapping[str, np.ndarray],
-    severity: Mapping[str, np.ndarray],
-) -> dict[str, tuple[float, float, float]]:
-    """AUC per finding on the test records: of two detectors on the features, and of the oracle."""
+    test_labels: Mapping[str, Bool[np.ndarray, "b"]],
+    severity: Mapping[str, Float[np.ndarray, "b"]],
+) -> dict[str, Measured]:
+    """Per finding: logistic regression and boosted trees on the features, and the oracle, which knows the severity."""
     result = {}
     for finding, labels in test_labels.items():
         linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=500))
         boosted = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.08, max_leaf_nodes=8, random_state=0)
         scores = [m.fit(train, train_labels[finding]).predict_proba(test)[:, 1] for m in (linear, boosted)]
-        result[finding] = tuple(float(roc_auc_score(labels, s)) for s in (*scores, severity[finding]))
+        result[finding] = Measured(*(float(roc_auc_score(labels, s)) for s in (*scores, severity[finding])))
     return result

@@ -9,7 +9,7 @@ from ecgfm.data.synthetic.findings import TERRITORIES, ramp
 from ecgfm.data.synthetic.visit import Visit
 
 OMITTED = 0.05  # share of what is found that is not said
-UNUSUAL = 0.06  # share of statements in another dialect's wording
+UNUSUAL = 0.04  # share of statements in another dialect's wording
 MINOR = ("bradycardia", "tachycardia", "pac", "left_axis", "right_axis", "first_degree_av_block", "low_voltage")
 ORDER = ("pvc", "pac", "first_degree_av_block", "left_axis", "right_axis", "rbbb", "lbbb", "lvh", "infarct")
 ORDER += ("st_elevation", "st_depression", "t_inversion", "long_qt", "low_voltage")
@@ -30,7 +30,7 @@ def report(visit: Visit, dialect: int, poor_signal: bool = False) -> list[str]:
         lines = [rhythm]
     found = [line for group in ORDER if group not in said for line in _group(visit, group, speaker)]
     found += _chatter(visit, speaker)
-    if rng.random() < 0.05:
+    if rng.random() < 0.03:
         found = [found[i] for i in rng.permutation(len(found))]
     lines += dict.fromkeys(found)
     if poor_signal and rng.random() < 0.5:
@@ -58,7 +58,7 @@ def _rhythm(visit: Visit, speaker: _Speaker) -> tuple[str, set[str]]:
     if present["atrial_fibrillation"] or present["atrial_flutter"]:
         flutter = present["atrial_flutter"]
         line = speaker.one(say.FLUTTER if flutter else say.FIBRILLATION)
-        if flutter and visit.rhythm == "flutter" and speaker.chance(0.5):
+        if flutter and visit.rhythm == "flutter" and speaker.dialect:
             line += say.CONDUCTION[visit.conduction]
         for rate, wordings in say.RESPONSE.items():
             if present[rate] and not speaker.chance(OMITTED):
@@ -70,7 +70,7 @@ def _rhythm(visit: Visit, speaker: _Speaker) -> tuple[str, set[str]]:
     line = speaker.one(say.SINUS[rate])
     named = set()
     for finding, wordings in say.SHORT.items():
-        if present[finding] and not named and speaker.chance(0.35):
+        if present[finding] and not named and speaker.dialect == 1 and speaker.chance(0.9):
             line += speaker.one(wordings)
             named.add(finding)
     return line, named
@@ -82,14 +82,14 @@ def _group(visit: Visit, group: str, speaker: _Speaker) -> list[str]:
     seen = [f for f in findings if visit.present[f] and not speaker.chance(OMITTED)]
     if not seen:  # something is now and then made of what lies just below the threshold
         worst = max(findings, key=lambda f: findings[f])
-        if visit.present["paced"] or not speaker.chance(0.25 * ramp(findings[worst], 0.3, 0.5)):
+        if visit.present["paced"] or not speaker.chance(0.15 * ramp(findings[worst], 0.3, 0.5)):
             return []
         return [_placed(speaker.one(say.HEDGED[group]), visit, [worst])]
-    if group == "left_axis" and visit.axis < -48 and speaker.chance(0.6):
+    if group == "left_axis" and visit.axis < -50:
         return [speaker.one(say.LEFT_FASCICLE)]
     if group == "lvh" and visit.subject.build.strain * ramp(findings["lvh"], 0.45, 0.95) > 0.3:
         return [speaker.one(say.STRAIN)]
-    firm = max(findings[f] for f in seen) > HEDGE.get(group, 0.56) or speaker.chance(0.15)
+    firm = max(findings[f] for f in seen) > HEDGE.get(group, 0.56) or speaker.chance(0.05)
     return [_placed(speaker.one((say.FIRM if firm else say.HEDGED)[group]), visit, seen)]
 
 
@@ -105,9 +105,9 @@ def _chatter(visit: Visit, speaker: _Speaker) -> list[str]:
     build, lines = visit.subject.build, []
     if visit.rhythm == "sinus" and speaker.chance(ramp(visit.left_atrium, 0.35, 0.9)):
         lines.append(speaker.one(say.LEFT_ATRIUM))
-    if max(build.junction) > 0.15 and not visit.present["paced"] and speaker.chance(0.7):
+    if max(build.junction) > 0.15 and not visit.present["paced"] and speaker.chance(0.9):
         lines.append(speaker.one(say.EARLY))
-    if build.r_progression > 0.35 and not visit.present["paced"] and speaker.chance(0.6):
+    if build.r_progression > 0.35 and not visit.present["paced"] and speaker.chance(0.9):
         lines.append(speaker.one(say.WEAK_R))
     st = any(p for f, p in visit.present.items() if f.startswith("st_"))
     if not st and not visit.present["pvc"] and speaker.chance(0.05):

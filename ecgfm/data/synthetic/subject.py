@@ -12,7 +12,7 @@ from ecgfm.draw import generator
 # Share of subjects of average risk who carry a finding from the first visit on.
 CHRONIC = {
     "atrial_fibrillation": 0.055,
-    "atrial_flutter": 0.03,
+    "atrial_flutter": 0.042,
     "first_degree_av_block": 0.06,
     "lbbb": 0.022,
     "rbbb": 0.045,
@@ -25,7 +25,7 @@ CHRONIC = {
     "paced": 0.028,
 }
 MOST_VISITS = 260
-DEVELOPS = {"atrial_fibrillation": 0.16, "lbbb": 0.07, "rbbb": 0.09}  # among subjects seen over a year or more
+DEVELOPS = {"atrial_fibrillation": 0.2, "lbbb": 0.09, "rbbb": 0.11}  # among subjects seen over a year or more
 
 
 class Build(NamedTuple):
@@ -72,9 +72,9 @@ def subject(seed: int, index: int) -> Subject:
     rng = generator(seed, "subject", index)
     age = float(np.clip(rng.normal(62, 17), 18, 95))
     sex = "F" if rng.random() < 0.5 else "M"
-    risk = float(np.exp(0.45 * rng.normal() + (age - 62) / 30))
+    risk = float(np.exp(0.75 * rng.normal() - 0.25 + (age - 62) / 30))
     times = _times(rng)
-    chronic = {f: latent(rng, min(0.5, share * risk)) for f, share in CHRONIC.items()}
+    chronic = {f: latent(rng, min(0.45, share * risk)) for f, share in CHRONIC.items()}
     drift = {f: float(rng.normal(0.004, 0.02)) for f in CHRONIC}
     build = _build(rng, age, sex)
     return Subject(

@@ -71,7 +71,7 @@ def visit(subject: Subject, number: int) -> Visit:
     rng = generator(subject.seed, "visit", subject.index, number)
     severity, early = _carried(subject, number, rng)
     rhythm, severity = _rhythm(severity, rng)
-    severity |= {f: latent(rng, min(0.4, share * subject.risk**0.6)) for f, share in ACUTE.items()}
+    severity |= {f: latent(rng, min(0.4, share * subject.risk**0.7)) for f, share in ACUTE.items()}
     if rhythm == "sinus" and rng.random() < 0.75 * early:
         severity["pac"] = max(severity["pac"], float(rng.uniform(0.4, 0.5 + 0.4 * early)))
     rate, conduction = _rate(subject, rhythm, rng)
@@ -114,7 +114,7 @@ def _carried(subject: Subject, number: int, rng: np.random.Generator) -> tuple[d
             early = float(1 / (1 + np.exp((onset - PRECURSOR_YEARS / 2 - years) / (PRECURSOR_YEARS / 4))))
             severity[finding] = float(rng.uniform(0.55, 0.95)) if years >= onset else min(severity[finding], 0.3)
         else:  # a block widens over the years before it is complete
-            grown = 1 / (1 + np.exp((onset - years) / (0.12 * onset + 0.05)))
+            grown = 1 / (1 + np.exp((onset - years) / (0.2 * onset + 0.1)))
             severity[finding] = float(np.clip(0.18 + 0.64 * grown + rng.normal(0, 0.03), 0, 1))
     return severity, early
 

@@ -24,7 +24,7 @@ class PatchDecoder(nn.Module):
         initialise(self)
 
     def forward(
-        self, tokens: Float[Tensor, "B 1+K D"], kept: Int64[Tensor, "B K"], valid: Bool[Tensor, "B N"]
+        self, tokens: Float[Tensor, "B S D"], kept: Int64[Tensor, "B K"], valid: Bool[Tensor, "B N"]
     ) -> Float[Tensor, "B N P"]:
         """`tokens` are the summary and one per kept patch, `kept` says of which: N where it is padding."""
         x = self.narrow(tokens)

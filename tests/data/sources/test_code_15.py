@@ -86,3 +86,9 @@ def test_an_all_zero_tracing_has_no_samples(tree: Folder):
 def test_parts_that_are_not_there_are_named(tree: Folder):
     with pytest.raises(FileNotFoundError, match=r"exams_part0\.hdf5, .*--corpus\.parts"):
         Corpus().entries(tree)
+
+
+def test_a_part_that_is_no_hdf5_file_is_named(tree: Folder):
+    tree.write("exams_part5.hdf5", b"<html>not found</html>")
+    with pytest.raises(ValueError, match=r"exams_part5\.hdf5 in .* is no HDF5 file"):
+        PARTS.entries(tree)

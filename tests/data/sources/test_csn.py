@@ -53,7 +53,7 @@ def test_labels_are_acronyms_by_exact_code(tree: Path, samples: np.ndarray, writ
     for name, line in diagnoses.items():
         comments = ["#Age: 85", "#Sex: Male", line, "#Rx: Unknown"]
         stem = tree / "WFDBRecords" / "01" / "010" / name
-        write_record(stem, samples, gain="1000/mV", comments=comments, suffix=".mat", offset=24)
+        write_record(stem, samples, names=LEADS, gain="1000/mV", storage="16+24", comments=comments)
     assert read(tree) == {
         "JS00001": ("AF", "TWC"),
         "JS00002": ("AFIB",),

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wfdb_files import MIMIC_ORDER
 
 from ecgfm.data.record import LEADS
 from ecgfm.data.sources.mimic_iv_ecg import Corpus
 from ecgfm.data.storage import Folder
 
-ON_DISK = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 MEASURED = "rr_interval,p_onset,p_end,qrs_onset,qrs_end,t_end,p_axis,qrs_axis,t_axis"
 HEADER = (
     "subject_id,study_id,cart_id,ecg_time," + ",".join(f"report_{i}" for i in range(18))
@@ -62,8 +62,8 @@ def test_leads_are_put_in_order_by_name(tree: Folder, samples: np.ndarray, write
     entry = Corpus().entries(tree).to_pylist()[2]
     stem = Path(tree.path(entry["path"]))
     by_lead = dict(zip(LEADS, samples, strict=True))
-    on_disk = np.stack([by_lead[lead] for lead in ON_DISK])
-    write_record(stem, on_disk, ON_DISK, "200.0(0)/mV", ["# <subject_id>: 10000002"], when="00:00:00 01/01/2161")
+    on_disk = np.stack([by_lead[lead] for lead in MIMIC_ORDER])
+    write_record(stem, on_disk, "00:00:00 01/01/2161", names=MIMIC_ORDER, comments=["# <subject_id>: 10000002"])
     record = Corpus().read(tree, entry)
     assert record.ecg.names == LEADS
     assert np.array_equal(record.ecg.samples, samples)

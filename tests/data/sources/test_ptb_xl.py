@@ -39,13 +39,25 @@ def test_labels_agree_with_the_published_split_files(source: Folder, real: Path,
         assert set(labels[path]) == set(row.index[row == 1])
 
 
-def test_sets_have_the_published_sizes(source: Folder):
-    from ecgfm.data.sources import ptb_xl
+def one_record(folder: Path, source: Folder, **columns: object) -> Folder:
+    """The publisher's tables, with some columns of their first record as asked for."""
+    database = pd.read_csv(source.path("ptbxl_database.csv")).iloc[:1]
+    database.assign(**columns).to_csv(folder / "ptbxl_database.csv", index=False)
+    (folder / "scp_statements.csv").write_bytes(source.read("scp_statements.csv"))
+    return Folder(str(folder))
 
-    statements = ptb_xl.tables.read(source, "scp_statements.csv", ptb_xl._STATEMENTS)
-    sets = ptb_xl._label_sets(statements, [])
-    assert {name: len(names) for name, (names, _) in sets.items()} == SIZES
-    assert not [name for names, _ in sets.values() for name in names if "_" in name]
+
+def test_a_record_with_every_statement_has_every_label(source: Folder, tmp_path: Path):
+    statements = pd.read_csv(source.path("scp_statements.csv"), index_col=0).index
+    full = one_record(tmp_path, source, scp_codes=str(dict.fromkeys(statements, 0.0)))
+    labels = label_sets(full).iloc[0]
+    assert {name: len(set(found)) for name, found in labels.items()} == SIZES
+    assert not [name for found in labels for name in found if "_" in name]
+
+
+def test_a_statement_of_another_version_is_named(source: Folder, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"scp_statements\.csv lacks NEWEST"):
+        label_sets(one_record(tmp_path, source, scp_codes="{'NORM': 100.0, 'NEWEST': 0.0}"))
 
 
 def test_a_code_at_likelihood_zero_counts(source: Folder):
@@ -62,14 +74,14 @@ def test_the_rest_of_the_table(source: Folder):
     assert first["split"] == "train"
 
 
-def test_folds_split_and_the_oldest_are_ninety(source: Folder, tmp_path: Path):
-    database = pd.read_csv(source.path("ptbxl_database.csv")).iloc[:3]
-    database["strat_fold"], database["age"] = [8, 9, 10], [300, 89, np.nan]
-    database.to_csv(tmp_path / "ptbxl_database.csv", index=False)
-    (tmp_path / "scp_statements.csv").write_bytes(source.read("scp_statements.csv"))
-    entries = Corpus().entries(Folder(str(tmp_path)))
-    assert entries["split"].to_pylist() == ["train", "valid", "test"]
-    assert entries["age"].to_pylist() == [90, 89, None]
+@pytest.mark.parametrize(
+    ("fold", "age", "split", "years"), [(8, 300, "train", 90), (9, 89, "valid", 89), (10, np.nan, "test", None)]
+)
+def test_folds_split_and_the_oldest_are_ninety(
+    source: Folder, tmp_path: Path, fold: int, age: float, split: str, years: float | None
+):
+    entry = Corpus().entries(one_record(tmp_path, source, strat_fold=fold, age=age)).to_pylist()[0]
+    assert (entry["fold"], entry["split"], entry["age"]) == (fold, split, years)
 
 
 def test_leads_are_found_by_name_in_any_case_and_obey_the_identities(source: Folder):

@@ -22,8 +22,9 @@ a/two,8,2024-06-01T09:30:01,,,y
 @pytest.fixture
 def tree(tmp_path: Path, samples: np.ndarray, write_record: Callable[..., None]) -> Folder:
     (tmp_path / "visits.csv").write_text(VISITS)
-    write_record(tmp_path / "a" / "one", samples, comments=["# Age: 41", "# Sex: F"], when="08:00:00 01/02/2020")
-    write_record(tmp_path / "a" / "two", samples[:2], LEADS[:2])
+    comments = ["# Age: 41", "# Sex: F"]
+    write_record(tmp_path / "a" / "one", samples, "08:00:00 01/02/2020", names=LEADS, comments=comments)
+    write_record(tmp_path / "a" / "two", samples[:2], names=LEADS[:2])
     return Folder(str(tmp_path))
 
 

@@ -1,0 +1,122 @@
+"""What every method promises (ecgfm/objectives/__init__.py). A file in ecgfm/objectives/ is found by itself; a method
+of your own is held to the same by
+
+    pytest tests/objectives/test_contract.py --objective mypackage.mymethod
+"""
+
+import pickle
+from collections.abc import Callable
+
+import pytest
+import ranks
+import torch
+from batches import make, reorder, tiny
+from torch import Tensor
+
+from ecgfm.losses.gather import rank, total, world
+from ecgfm.objectives import find, names
+from ecgfm.train.pretraining import Pretraining
+
+ROWS = 8
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "method" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--objective", default=None)
+        metafunc.parametrize("method", [chosen] if chosen else names())
+
+
+def build(method: str, text: str) -> Pretraining:
+    torch.manual_seed(0)
+    return Pretraining(tiny(text, dropout=0.1), {"method": find(method).Config()})
+
+
+def terms(model: Pretraining, seed: int = 1, order: range = range(ROWS)) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return model(reorder(make(ROWS), order), seed)[1]
+
+
+def gradients(method: str, text: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and gradients of the world batch, as an engine that averages over ranks sees them."""
+    model = build(method, text)
+    part = slice(rank() * ROWS // world(), (rank() + 1) * ROWS // world())
+    loss, _ = model(make(ROWS)[part], 1)
+    loss.backward()
+    return total(loss.detach()) / world(), {
+        name: total(torch.zeros_like(p) if p.grad is None else p.grad) / world() for name, p in model.named_parameters()
+    }
+
+
+def test_config_is_a_value(method: str) -> None:
+    config = find(method).Config()
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(AttributeError):
+        config.terms = {}
+
+
+def test_terms_are_those_declared_and_finite_scalars(method: str, text_model: str) -> None:
+    made = terms(build(method, text_model))
+    assert made.keys() == {f"method/{term}" for term in find(method).Config().terms}
+    for value in made.values():
+        assert value.shape == ()
+        assert value.isfinite()
+
+
+def test_every_head_and_the_ecg_tower_learn(method: str, text_model: str) -> None:
+    _, found = gradients(method, text_model)
+    learning = {name: g for name, g in found.items() if not name.startswith("towers.text.")}
+    # A bias of keys moves all scores of a query alike: its gradient is zero but for rounding.
+    assert [name for name, gradient in learning.items() if not gradient.any()] == []
+
+
+def test_same_seed_same_loss(method: str, text_model: str) -> None:
+    model = build(method, text_model)
+    torch.manual_seed(1)
+    first = terms(model)
+    torch.manual_seed(2)
+    again = terms(model)
+    assert first == again
+    assert first != terms(model, seed=2)
+
+
+def test_order_of_records_does_not_matter(method: str, text_model: str) -> None:
+    model = build(method, text_model)
+    straight, turned = terms(model), terms(model, order=range(ROWS - 1, -1, -1))
+    torch.testing.assert_close(turned, straight, rtol=1e-4, atol=1e-5)
+
+
+def test_two_ranks_are_one_batch(method: str, text_model: str) -> None:
+    loss, whole = gradients(method, text_model)
+    for other, halves in ranks.run(2, gradients, method, text_model):
+        torch.testing.assert_close(other, loss, rtol=1e-5, atol=1e-6)
+        for name, gradient in whole.items():
+            scale = gradient.abs().max().item()
+            torch.testing.assert_close(
+                halves[name], gradient, rtol=2e-3, atol=2e-5 * max(1, scale), msg=lambda m, name=name: f"{name}: {m}"
+            )
+
+
+def test_a_collapsed_embedding_costs_more(method: str, text_model: str) -> None:
+    spreading = getattr(find(method), "SPREADING", ())
+
+    def cost(change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        model = build(method, text_model)
+        for pool in (*model.towers.pools.values(), model.towers.text_pool):
+            if pool is not None:
+                pool.register_forward_hook(lambda _, given, made: change(made))
+        return terms(model)
+
+    collapsed, random = cost(lambda x: torch.ones_like(x)), cost(lambda x: torch.randn(x.shape))
+    for term in spreading:
+        assert collapsed[f"method/{term}"] > random[f"method/{term}"]
+
+
+def test_bf16(method: str, text_model: str) -> None:
+    model = build(method, text_model)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, made = model(make(ROWS), 1)
+    loss.backward()
+    assert {value.dtype for value in made.values()} == {torch.float32}
+    torch.testing.assert_close(
+        {name: value.detach() for name, value in made.items()}, terms(model), rtol=0.05, atol=0.05
+    )

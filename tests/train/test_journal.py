@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ecgfm.data.storage import Folder
+from ecgfm.train.journal import METRICS, Board, Journal, rows
+
+
+@pytest.fixture(params=["disk", "object store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    if request.param == "object store":  # the same files, without appending
+        monkeypatch.setattr(Folder, "is_local", property(lambda _: False))
+    return Folder(str(tmp_path))
+
+
+def test_rows_come_back(folder: Folder) -> None:
+    journal = Journal(folder, 0)
+    journal.append({"step": 1, "loss": 0.1 + 0.2})
+    journal.append({"step": 2, "loss": float("inf")})
+    journal.flush()
+    assert rows(folder) == [{"step": 1, "loss": 0.1 + 0.2}, {"step": 2, "loss": None}]
+
+
+def test_lost_work_is_cut_off(folder: Folder) -> None:
+    journal = Journal(folder, 0)
+    for step in range(1, 6):
+        journal.append({"step": step, "loss": 1.0})
+    journal.flush()
+    folder.write(METRICS, folder.read(METRICS) + b'{"step": 6, "lo')  # torn by a kill
+    again = Journal(folder, 3)
+    again.append({"step": 4, "loss": 2.0})
+    again.flush()
+    assert [(row["step"], row["loss"]) for row in rows(folder)] == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
+    assert all(json.loads(line) for line in folder.read(METRICS).splitlines())
+
+
+def test_tensorboard_shows_the_curve_that_went_on(folder: Folder) -> None:
+    board = Board(folder, 0)
+    for step in range(1, 6):
+        board.append({"step": step, "toy/loss": 1.0})
+    board.flush()
+    again = Board(folder, 3)
+    again.append({"step": 4, "toy/loss": 2.0})
+    again.flush()
+    shown = EventAccumulator(folder.path("tensorboard"))
+    shown.Reload()
+    assert [(event.step, event.value) for event in shown.Scalars("toy/loss")] == [(1, 1), (2, 1), (3, 1), (4, 2)]
