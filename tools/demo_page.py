@@ -26,8 +26,8 @@ code{{background:#eee;padding:.1em .3em}}</style>
 <h1>What just happened</h1>
 <p>{records} recordings were read from WFDB files and kept in {count} shards of {megabytes:.1f} MB, {smaller:.1f} times
 smaller than their 16-bit samples and equal to them in every bit. {refused} recordings were refused, each with a reason:
-<code>demo/shards/refusals.parquet</code> lists them. Then {steps} batches of {batch} were streamed to two workers through
-Ray Data, {rate:.0f} recordings per second.</p>
+<code>demo/shards/refusals.parquet</code> lists them. Then {steps} batches of {batch} were streamed to two workers
+through Ray Data, {rate:.0f} recordings per second.</p>
 <img src="card.png" alt="the corpus on one page">
 <h1>What came through the stream</h1>
 {pictures}

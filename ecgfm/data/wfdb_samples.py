@@ -7,6 +7,7 @@ header that is written for it here: it cannot read a header differently from us,
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -94,10 +95,10 @@ def _decode(content: bytes, channels: Sequence[Channel], length: int) -> list[Ro
         Path(folder, "r.dat").write_bytes(content)
         Path(folder, "r.hea").write_text("\n".join(lines))
         try:
-            found = wfdb.rdrecord(f"{folder}/r", physical=False, smooth_frames=False).e_d_signal
+            found: Any = wfdb.rdrecord(f"{folder}/r", physical=False, smooth_frames=False)
         except (ValueError, soundfile.LibsndfileError):  # shapes that do not fit; a stream that is broken
             raise Refusal("unreadable-signal", f"format {channels[0].format}") from None
-    return [row.astype(np.int32 if channels[0].format in WIDE else np.int16) for row in found]
+    return [row.astype(np.int32 if channels[0].format in WIDE else np.int16) for row in found.e_d_signal]
 
 
 def _verify(channels: Sequence[Channel], samples: Rows) -> None:

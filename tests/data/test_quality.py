@@ -1,7 +1,7 @@
 """Which records are refused, and that the table for readers says the same."""
 
-from dataclasses import replace
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

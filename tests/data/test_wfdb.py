@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +30,13 @@ def refused(source: Folder, path: str) -> str:
     return refusal.value.reason
 
 
+def rdrecord(path: Path, **options: object) -> Any:
+    return library.rdrecord(str(path), **({"physical": False, "smooth_frames": False} | options))
+
+
 def agree(root: Path, path: str, copy: Path | None = None) -> None:
     """What is decoded and what is read are what wfdb.rdrecord gives, from a corrected copy where it needs one."""
-    theirs = library.rdrecord(str(copy or root / path), physical=False, smooth_frames=False)
-    assert isinstance(theirs, library.Record)
+    theirs = rdrecord(copy or root / path)
     header, rows = wfdb.decode(Folder(str(root)), path)
     assert theirs.sig_name == [channel.name for channel in header.channels]
     assert theirs.adc_gain == [channel.gain for channel in header.channels]
@@ -74,7 +78,9 @@ def test_headers_that_the_library_rejects_read_like_corrected_ones(real: Path, t
         copy = tmp_path / header.parent.name / header.stem
         copy.parent.mkdir(exist_ok=True)
         first, _, rest = header.read_text().partition("\n")
-        copy.with_suffix(".hea").write_text(f"{first.split()[0].removesuffix('.mat')} {first.split(None, 1)[1]}\n{rest}")
+        copy.with_suffix(".hea").write_text(
+            f"{first.split()[0].removesuffix('.mat')} {first.split(None, 1)[1]}\n{rest}"
+        )
         shutil.copy(header.with_suffix(".mat"), copy.parent)
         agree(real, str(header.relative_to(real).with_suffix("")), copy)
 
@@ -97,12 +103,20 @@ def test_every_format_that_the_library_reads(real: Path, name: str):
 
 def test_one_channel_in_each_format(real: Path):
     """The library trips over format 61 when asked for samples by channel, so it is asked for frames."""
-    theirs = library.rdrecord(str(real / "wfdb-formats" / "binformats"), physical=False).d_signal
+    theirs = rdrecord(real / "wfdb-formats" / "binformats", smooth_frames=True).d_signal
     header, rows = wfdb.decode(Folder(str(real / "wfdb-formats")), "binformats")
     assert np.array_equal(np.stack(rows), theirs.T)
     kinds = {channel.format: row.dtype for channel, row in zip(header.channels, rows, strict=True)}
     assert {storage for storage, kind in kinds.items() if kind == np.int32} == {"8", "24", "32"}
-    assert {storage for storage, kind in kinds.items() if kind == np.int16} == {"16", "61", "80", "160", "212", "310", "311"}
+    assert {storage for storage, kind in kinds.items() if kind == np.int16} == {
+        "16",
+        "61",
+        "80",
+        "160",
+        "212",
+        "310",
+        "311",
+    }
 
 
 def test_samples_that_a_format_marks_as_lost_are_refused(real: Path):
@@ -113,7 +127,7 @@ def test_gain_and_baseline_of_each_lead(real: Path):
     """Trap 7: LUDB scales every lead differently, around a baseline that is not zero."""
     ecg = wfdb.read(Folder(str(real)), "ludb/data/1").signals[0]
     assert (ecg.gain[0], ecg.baseline[0], ecg.gain[11], ecg.baseline[11]) == (1716, 6, 1457, 1)
-    theirs = library.rdrecord(str(real / "ludb/data/1")).p_signal
+    theirs = rdrecord(real / "ludb/data/1", physical=True, smooth_frames=True).p_signal
     np.testing.assert_allclose(ecg.physical(), theirs.T, atol=1e-6)
 
 
@@ -128,7 +142,9 @@ def test_leads_are_put_in_order_by_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize("storage", ["16", "16+24", "16x1+24", "16x1", "16+0"])
-@pytest.mark.parametrize("gain", ["200.0(0)/mV", "200", "200/mv", "2e2/mV", "0.2(0)/uV", "2.000e-01/\u00b5V", "200000/V"])
+@pytest.mark.parametrize(
+    "gain", ["200.0(0)/mV", "200", "200/mv", "2e2/mV", "0.2(0)/uV", "2.000e-01/\u00b5V", "200000/V"]
+)
 def test_ways_to_say_the_same(tmp_path: Path, storage: str, gain: str):
     """Traps 3 and 4."""
     source = put(tmp_path, record(waves(), storage=storage, gain=gain))
@@ -176,7 +192,11 @@ def test_several_signal_files(tmp_path: Path):
 def test_channels_of_another_kind_keep_their_own_rate_and_unit(tmp_path: Path):
     slow, fast = waves(3, 500), waves(2, 2000)
     frames = np.concatenate([slow[:1].T, fast[0].reshape(-1, 4), fast[1].reshape(-1, 4), slow[1:].T], axis=1)
-    text = ["r 5 125 500", *lines(slow[:1], ["Pleth"], "r.dat", gain="100/NU"), *lines(fast, ["V2", "I"], "r.dat", "16x4")]
+    text = [
+        "r 5 125 500",
+        *lines(slow[:1], ["Pleth"], "r.dat", gain="100/NU"),
+        *lines(fast, ["V2", "I"], "r.dat", "16x4"),
+    ]
     text += lines(slow[1:], ["ABP", "resp"], "r.dat", gain="16(800)/mmHg")
     source = put(tmp_path, {"r.hea": "\n".join(text).encode(), "r.dat": frames.astype("<i2").tobytes()})
     ecg, *others = wfdb.read(source, "r").signals
@@ -188,7 +208,7 @@ def test_channels_of_another_kind_keep_their_own_rate_and_unit(tmp_path: Path):
         ("resp", ("resp",), 125, "mmHg"),
     ]
     assert all(np.array_equal(s.samples[0], row) for s, row in zip(others, slow, strict=True))
-    theirs = library.rdrecord(str(tmp_path / "r"), physical=False, smooth_frames=False).e_d_signal
+    theirs = rdrecord(tmp_path / "r").e_d_signal
     assert all(np.array_equal(a, b) for a, b in zip(wfdb.decode(source, "r")[1], theirs, strict=True))
 
 
@@ -198,7 +218,7 @@ def test_segments_are_joined(tmp_path: Path):
     parts |= record(samples[:, 400:], name="b", line="{name} {count} 100 {length}")
     source = put(tmp_path, parts | {"r.hea": b"r/2 12 100 1000\na 400\nb 600\n"})
     assert np.array_equal(wfdb.read(source, "r").signals[0].samples[0], samples[0])
-    theirs = library.rdrecord(str(tmp_path / "r"), physical=False).d_signal
+    theirs = rdrecord(tmp_path / "r", smooth_frames=True).d_signal
     assert np.array_equal(np.stack(wfdb.decode(source, "r")[1]), theirs.T)
     for wrong, reason in {
         b"r/2 12 100 1000\na 400\nr 600\n": "unsupported-format",  # holds itself
@@ -258,7 +278,9 @@ def test_without_checksums_a_file_must_hold_as_much_as_is_declared(tmp_path: Pat
     text = ["r 3 100 600", *(" ".join(line.split()[:3]) for line in lines(waves(3), ["I", "II", "V5"], "r.dat"))]
     for length, expected in ((600, "unknown-lead"), (599, "overlong-signal"), (601, "truncated-signal")):
         text[0] = f"r 3 100 {length}"  # names are behind the checksums, and so are not told either
-        assert refused(put(tmp_path, {"r.hea": "\n".join(text).encode(), "r.dat": waves(3).T.tobytes()}), "r") == expected
+        assert (
+            refused(put(tmp_path, {"r.hea": "\n".join(text).encode(), "r.dat": waves(3).T.tobytes()}), "r") == expected
+        )
 
 
 def test_a_record_without_leads_of_an_ecg(tmp_path: Path):
@@ -310,8 +332,8 @@ def test_comments_come_without_their_marks(real: Path):
 def test_an_object_store_reads_the_same(tmp_path: Path):
     """Also the formats that the library decodes, which wants a local file."""
     here, there = put(tmp_path, record(waves())), Folder("mock:///bucket")  # pyarrow's file system in memory
-    names = ["I", "II", "V5"]
-    library.wrsamp("p", 100, ["mV"] * 3, names, d_signal=waves(3).T, fmt=["212"] * 3, adc_gain=[200] * 3, baseline=[0] * 3, write_dir=str(tmp_path))  # fmt: skip
+    scale = {"fmt": ["212"] * 3, "adc_gain": [200.0] * 3, "baseline": [0] * 3, "write_dir": str(tmp_path)}
+    library.wrsamp("p", 100, ["mV"] * 3, ["I", "II", "V5"], d_signal=waves(3).T, **scale)
     for file in ("r.hea", "r.dat", "p.hea", "p.dat"):
         there.write(f"a/{file}", here.read(file))
     for name in ("r", "p"):

@@ -1,6 +1,6 @@
 """WFDB files made from samples, for tests whose recordings must be just so."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,12 +17,11 @@ def waves(channels: int = len(LEADS), time: int = 600) -> np.ndarray:
 
 
 def lines(
-    samples: Sequence[np.ndarray], names: Sequence[str], file: str, storage: str = "16", gain: str = "200.0(0)/mV"
+    samples: Iterable[np.ndarray], names: Sequence[str], file: str, storage: str = "16", gain: str = "200.0(0)/mV"
 ) -> list[str]:
     """Signal lines that tell the truth about the samples."""
-    sums = [int(row.sum(dtype=np.int16)) for row in samples]
-    told = zip(samples, sums, names, strict=True)
-    return [f"{file} {storage} {gain} 16 0 {row[0]} {total} 0 {name}" for row, total, name in told]
+    told = [(row[0], int(row.sum(dtype=np.int16)), name) for row, name in zip(samples, names, strict=True)]
+    return [f"{file} {storage} {gain} 16 0 {first} {total} 0 {name}" for first, total, name in told]
 
 
 def record(

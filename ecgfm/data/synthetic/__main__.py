@@ -8,8 +8,6 @@ import tyro
 from ecgfm.data.synthetic.corpus import Shape, write
 
 
-
-
 def main(to: Path, shape: Shape = "mimic-iv-ecg", records: int = 2000, seed: int = 0, pulse: bool = False) -> None:
     """Write a synthetic corpus.
 

@@ -93,7 +93,9 @@ SCP = {
 
 def groups(visit: Visit) -> list[str]:
     """What was found, without territories and without the rhythm where a rate names it."""
-    names = [f.rsplit("_", 1)[0] if f.startswith(("st_", "infarct_")) else f for f, there in visit.present.items() if there]
+    names = [
+        f.rsplit("_", 1)[0] if f.startswith(("st_", "infarct_")) else f for f, there in visit.present.items() if there
+    ]
     rated = {"bradycardia", "tachycardia"} & set(names)
     return [name for name in dict.fromkeys(names) if not (rated and name == "sinus_rhythm")]
 

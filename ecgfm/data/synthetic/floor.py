@@ -52,6 +52,7 @@ def features(signal: Float32[np.ndarray, "12 time"], rate: float) -> Float[np.nd
 
 def _ruler(beat: Float[np.ndarray, "12 window"], rate: float) -> Float[np.ndarray, "measure"]:
     """PR, QRS and QT (to the peak of T), the P wave's height in II and V1, and Q, R, S, ST and T of every lead."""
+
     def ms(duration: float) -> int:
         return int(duration * rate / 1000)
 

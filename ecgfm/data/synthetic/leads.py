@@ -32,7 +32,9 @@ def body(turn: float, progression: float, electrodes: np.ndarray) -> Float[np.nd
     angle = np.deg2rad(turn)
     turned = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     field = FIELD @ turned * (1 + electrodes)[:, None]
-    forward = np.array([0, 0, 0.6, 1.0, 1.0, 0.5, 0.1, 0])  # an electrode row placed high sees less of what comes forward
+    forward = np.array(
+        [0, 0, 0.6, 1.0, 1.0, 0.5, 0.1, 0]
+    )  # an electrode row placed high sees less of what comes forward
     field[:, 2] *= 1 - 0.35 * progression * forward
     return field
 

@@ -69,14 +69,22 @@ HEDGED = {
     "low_voltage": ("Borderline low voltage in limb leads", "Borderline low QRS voltages"),
 }
 SHORT = {  # said in the line of the rhythm
-    "first_degree_av_block": (" with first degree A-V block", " with 1st degree A-V block", " with borderline 1st degree A-V block"),
+    "first_degree_av_block": (
+        " with first degree A-V block",
+        " with 1st degree A-V block",
+        " with borderline 1st degree A-V block",
+    ),
     "pvc": (" with PVC(s)", " with occasional premature ventricular complexes", " with frequent PVCs"),
     "pac": (" with PAC(s)", " with premature atrial complexes", " with atrial premature complexes"),
 }
 LEFT_FASCICLE = ("Left anterior fascicular block", "LAD, consider left anterior fascicular block")
 STRAIN = ("Left ventricular hypertrophy with ST-T changes", "LVH with secondary repolarization abnormality")
 LEFT_ATRIUM = ("Possible left atrial abnormality", "Left atrial enlargement", "Probable left atrial enlargement")
-EARLY = ("ST elev, probable normal early repol pattern", "Early repolarization", "ST junctional elevation is nonspecific")
+EARLY = (
+    "ST elev, probable normal early repol pattern",
+    "Early repolarization",
+    "ST junctional elevation is nonspecific",
+)
 WEAK_R = ("Poor R wave progression - probable normal variant", "Late precordial R/S transition")
 QUALITY = ("--- Warning: Data quality may affect interpretation ---", "Baseline artifact", "Artifact in lead(s)")
 DENIALS = ("No acute ST changes", "No evidence of acute ischemia", "No ectopy seen", "No acute ischemic changes")

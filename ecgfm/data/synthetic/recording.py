@@ -42,9 +42,7 @@ def record(visit: Visit, rate: float = 500, seconds: float = 10, mains_hz: float
     samples = round(seconds * rate)
     clean = _draw(visit, when, drawn, rate, samples, rng)
     how = Noise.of(rng, mains_hz)
-    return Recording(
-        visit, when, drawn, rate, clean, clean + noise(how, samples, rate, when.respiration, rng), how
-    )
+    return Recording(visit, when, drawn, rate, clean, clean + noise(how, samples, rate, when.respiration, rng), how)
 
 
 def lose(
@@ -71,7 +69,11 @@ def _draw(
     gain = 1 + 0.05 * breath + 0.02 * rng.standard_normal(len(onset))
     # The QT follows the cycle with a memory: two thirds of the usual interval, one third of the last one.
     stretch = ((2 + when.rr * visit.rate / 60) / 3) ** (1 / 3)
-    for kind, beat in ((rhythm.NORMAL, drawn.conducted), (rhythm.PREMATURE, drawn.premature), (rhythm.PACED, drawn.paced)):
+    for kind, beat in (
+        (rhythm.NORMAL, drawn.conducted),
+        (rhythm.PREMATURE, drawn.premature),
+        (rhythm.PACED, drawn.paced),
+    ):
         these = when.kind == kind
         _add_beats(signal, rate, onset[these], beat, gain[these], stretch[these], rng)
     spikes = when.kind == rhythm.PACED
@@ -122,7 +124,9 @@ def _atria_between(
     return result
 
 
-def _flutter(visit: Visit, time: Float32[np.ndarray, "time"], rng: np.random.Generator) -> Float32[np.ndarray, "8 time"]:
+def _flutter(
+    visit: Visit, time: Float32[np.ndarray, "time"], rng: np.random.Generator
+) -> Float32[np.ndarray, "8 time"]:
     """A slow fall and a quick rise, five times a second, in step with the ventricles."""
     atrial_rate = visit.rate * (visit.conduction or 3) / 60
     phase = 2 * np.pi * (np.float32(atrial_rate) * time + np.float32(rng.random()))

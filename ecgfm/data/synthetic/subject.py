@@ -149,5 +149,3 @@ def _onset(rng: np.random.Generator, chronic: dict[str, float], span: float) -> 
             return {finding: float(when * span)}
         toss -= share
     return {}
-
-

@@ -29,9 +29,7 @@ class Waves:
 
     def moved(self, by: float, stretch: float = 1.0) -> "Waves":
         """Stretched about time 0, then moved."""
-        return Waves(
-            self.centre * stretch + by, self.before * stretch, self.after * stretch, self.flat, self.amplitude
-        )
+        return Waves(self.centre * stretch + by, self.before * stretch, self.after * stretch, self.flat, self.amplitude)
 
     def area(self) -> Float[np.ndarray, "8"]:
         """mV ms under all waves, per lead."""
@@ -50,9 +48,7 @@ def bells(rows: Float[np.ndarray, "wave 2"], amplitude: Float[np.ndarray, "8 wav
     return Waves(centre, width, width, np.zeros(len(rows), dtype=bool), amplitude)
 
 
-def wave(
-    centre: float, before: float, after: float, amplitude: Float[np.ndarray, "8"], *, flat: bool = False
-) -> Waves:
+def wave(centre: float, before: float, after: float, amplitude: Float[np.ndarray, "8"], *, flat: bool = False) -> Waves:
     one = np.array([centre, before, after], dtype=float)[:, None]
     return Waves(one[0], one[1], one[2], np.array([flat]), amplitude[:, None])
 

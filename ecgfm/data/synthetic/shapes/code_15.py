@@ -16,7 +16,18 @@ from ecgfm.data.synthetic.recording import record
 from ecgfm.data.synthetic.visit import Visit
 
 PARTS, RATE, LENGTH = 18, 400, 4096
-COLUMNS = ("exam_id", "age", "is_male", "nn_predicted_age", *CODE, "patient_id", "death", "timey", "normal_ecg", "trace_file")
+COLUMNS = (
+    "exam_id",
+    "age",
+    "is_male",
+    "nn_predicted_age",
+    *CODE,
+    "patient_id",
+    "death",
+    "timey",
+    "normal_ecg",
+    "trace_file",
+)
 
 
 def tracing(visit: Visit, per_millivolt: float) -> Float32[np.ndarray, "4096 12"]:

@@ -30,4 +30,8 @@ def write(folder: Path, seed: int, records: int) -> Iterator[Row]:
         put(folder, f"{inside}/RECORDS", "".join(f"{name}\n" for name in names))
     put(folder, "RECORDS", "".join(f"{inside}/\n" for inside in folders))
     table = [f"{acronym},{name},{SNOMED[finding]}" for finding, (acronym, name) in CSN_NAMES.items()]
-    put(folder, "ConditionNames_SNOMED-CT.csv", "\ufeff" + "\n".join(["Acronym Name,Full Name,Snomed_CT", *table]) + "\n")
+    put(
+        folder,
+        "ConditionNames_SNOMED-CT.csv",
+        "\ufeff" + "\n".join(["Acronym Name,Full Name,Snomed_CT", *table]) + "\n",
+    )

@@ -24,7 +24,15 @@ DIALECTS = (0, 0, 0, 1, 1, 2)  # of the carts: one make is half of them
 NO_TIME, NO_AXIS = 29999, 32767  # what a cart writes where it could not measure
 UNREPORTED = 0.01  # share of recordings that the carts' table lacks
 NOISY = 0.02  # mV of muscle noise from which a cart may complain
-COLUMNS = ("subject_id", "study_id", "cart_id", "ecg_time", *(f"report_{i}" for i in range(18)), "bandwidth", "filtering")
+COLUMNS = (
+    "subject_id",
+    "study_id",
+    "cart_id",
+    "ecg_time",
+    *(f"report_{i}" for i in range(18)),
+    "bandwidth",
+    "filtering",
+)
 MEASURED = ("rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "p_axis", "qrs_axis", "t_axis")
 
 
@@ -86,7 +94,14 @@ def _measurements(drawn: Recording, rng: np.random.Generator) -> list[int]:
     has_p = len(drawn.beats.atrial) > 0
     qrs_onset = 40 + visit.pr if has_p else 180.0
     beat = heart.paced if visit.rhythm == "paced" else heart.conducted
-    times = [60_000 / visit.rate, 40, 40 + heart.p_ms, qrs_onset, qrs_onset + visit.qrs, qrs_onset + visit.qt(visit.qrs)]
+    times = [
+        60_000 / visit.rate,
+        40,
+        40 + heart.p_ms,
+        qrs_onset,
+        qrs_onset + visit.qrs,
+        qrs_onset + visit.qt(visit.qrs),
+    ]
     axes = [heart.p_wave.axis(), beat.qrs.axis(), beat.repolarisation.axis()]
     values = [round(t + rng.normal(0, 4)) for t in times] + [round(a + rng.normal(0, 3)) for a in axes]
     missing = rng.random(9) < 0.01

@@ -125,7 +125,14 @@ def _codes(visit: Visit) -> dict[str, float]:
 
 def _statements(folder: Path) -> None:
     columns = ["", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"]
-    columns += ["Statement Category", "SCP-ECG Statement Description", "AHA code", "aECG REFID", "CDISC Code", "DICOM Code"]
+    columns += [
+        "Statement Category",
+        "SCP-ECG Statement Description",
+        "AHA code",
+        "aECG REFID",
+        "CDISC Code",
+        "DICOM Code",
+    ]
     with open(folder / "scp_statements.csv", "w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
