@@ -82,8 +82,9 @@ def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> i
     length = pc.cast(index["length"], pa.float64())
     index = index.append_column("seconds", pc.divide(length, index["rate"]))
     index = index.append_column("lead_count", pa.array(np.bitwise_count(np.array(index["leads"]))))
-    tables = (shards.table(where, f"{name}.parquet") for name in ("reports", "refusals"))
-    corpus_card(shards.manifest(where).corpus, index, *tables).savefig(to)
+    reports, refusals = (shards.table(where, f"{name}.parquet") for name in ("reports", "refusals"))
+    reports = reports.filter(pc.greater(reports["count"], 0))  # those of refused records alone are not drawn
+    corpus_card(shards.manifest(where).corpus, index, reports, refusals).savefig(to)
     print(f"drew {len(index)} records to {to}")
     return 0
 

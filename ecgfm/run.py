@@ -29,6 +29,26 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Farthest:
+    """False reports: one of the farthest of a record's own, as the paper chooses."""
+
+    count: int = 64
+    encoder: str = "google/flan-t5-small"
+    """A frozen encoder on the Hugging Face hub or in a folder; "words": by the words they have in common."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """False reports whose likeness to the record's own lies in a band, so weighted that the text alone tells nothing."""
+
+    low: float = 0.0
+    """Shares of all pairs of reports, in the order of their likeness."""
+    high: float = 0.5
+    encoder: str = "google/flan-t5-small"
+    """A frozen encoder on the Hugging Face hub or in a folder; "words": by the words they have in common."""
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """AdamW. Pretrained towers and new heads need rates of their own: with one for both, training can diverge."""
 
@@ -79,11 +99,15 @@ class Run:
     """The two encoders."""
     objectives: Mapping[str, Any]
     """What is learnt: the Config of each objective by its name."""
-    corpora: Mapping[str, int]
-    """Of every sum(shares) records, how many come from each corpus."""
     batch: int
     """Records of a world batch, whatever the number of workers."""
     steps: int
+    corpora: Mapping[str, int] = field(default_factory=dict)
+    """Of every sum(shares) records, how many come from each corpus; one that is not named has a share of 1."""
+    words: int = 256
+    """Longest report, in words of the text model; of a longer one the rest is not read."""
+    negatives: Farthest | Band | None = None
+    """Which false reports are shown, to methods that ask for them."""
     frame: Frame = Frame()
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = Schedule()

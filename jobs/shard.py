@@ -30,6 +30,8 @@ class Job:
     to: str
     """Where the shards go: a folder or an object-store URI."""
     layout: Layout = field(default_factory=Layout)
+    refused: float = 0.05
+    """The share of refused records that is no error."""
     repair: bool = False
     """Hold every finished shard against its checksum too, and make the damaged ones again."""
 
@@ -75,7 +77,7 @@ def _shard(name: str, job: Job) -> tuple[Manifest, int]:
             speed = (read - begun[0][1]) / max(now - begun[0][0], 1e-9)
             progress.update(task, completed=read, total=total, speed=speed)
 
-        return shard(name, job.corpus, Folder(job.source), Folder(job.to), job.layout, job.repair, show)
+        return shard(name, job.corpus, Folder(job.source), Folder(job.to), job.layout, job.refused, job.repair, show)
 
 
 if __name__ == "__main__":

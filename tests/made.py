@@ -17,7 +17,7 @@ from ecgfm.data.sharding import shard
 from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 
-LAYOUT = Layout(rows=40, chunk=8, refused=0.2)
+LAYOUT = Layout(rows=40, chunk=8)
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ def ecg(number: int, seconds: float, rate: float) -> Signal:
     return Signal("ecg", LEADS, float(rate), samples.astype(np.int16), (200.0,) * 12, (0.0,) * 12)
 
 
-def make(to: Path, layout: Layout = LAYOUT, **options: object) -> Manifest:
-    return shard("made", Corpus(**options), Folder("."), Folder(str(to)), layout)[0]  # type: ignore[arg-type]
+def make(to: Path | str, corpus: Corpus = Corpus(), layout: Layout = LAYOUT, **options: object) -> tuple[Manifest, int]:
+    return shard("made", corpus, Folder("."), Folder(str(to)), layout, **({"limit": 0.2} | options))  # type: ignore[arg-type]

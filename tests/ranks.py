@@ -10,11 +10,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+PRELOAD = ["transformers.models.t5.modeling_t5", "ecgfm.train.pretraining", "ecgfm.train.loop", "torch._dynamo"]
+
 
 def run(world: int, function: Callable, *args) -> list[Any]:
     """What `function(*args)` returns on each rank. It must be a module's, so that the processes find it."""
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.set_forkserver_preload(["transformers.models.t5.modeling_t5", "ecgfm.train.pretraining"])
+        multiprocessing.set_forkserver_preload(PRELOAD)
         mp.start_processes(_process, (world, folder, function, args), nprocs=world, start_method="forkserver")
         return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world)]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
+REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "ecgfm"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # what a later room gives to an earlier one is passed in: imports go forward only

@@ -123,7 +123,7 @@ def main() -> None:
         source = Folder(str(tree))
         entries = Corpus().entries(source).to_pylist()
         paths = [str(tree / entry["path"]) for entry in entries]
-        shard("mimic-iv-ecg", Corpus(), source, Folder(str(made)), Layout(rows=256, valid=0, test=0))
+        shard("mimic-iv-ecg", Corpus(), source, Folder(str(made)), Layout(rows=256, valid=0, test=0), limit=0.2)
         opened = reader.open_reader([str(made)], "train", BATCH, Frame(), window=32)  # blocks of 512 records
         few = reader.open_reader([str(made)], "train", BATCH, Frame(), window=4)
         for path in paths[: 4 * BATCH]:

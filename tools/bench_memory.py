@@ -59,7 +59,8 @@ def main(records: int = 20_000) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree, to = Path(folder) / "tree", Folder(f"{folder}/shards")
         synthetic.write(tree, records=records)
-        watched("sharding", lambda: void(shard("mimic-iv-ecg", Corpus(), Folder(str(tree)), to, Layout(rows=512))))
+        source, layout = Folder(str(tree)), Layout(rows=512)
+        watched("sharding", lambda: void(shard("mimic-iv-ecg", Corpus(), source, to, layout, limit=0.2)))
         opened = reader.open_reader([to.uri], "train", 128, Frame(), window=16)
         batches = records // 128 * 2
         part = stream.dataset(opened, batches).streaming_split(1, equal=True)[0]

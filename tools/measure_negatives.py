@@ -4,8 +4,8 @@
     python tools/measure_negatives.py --synthetic 20000                  reports of so many synthetic recordings
     python tools/measure_negatives.py --shards s3://bucket/shards        the training records of a shard folder
 
-Reports are embedded from their words alone, or by a language model named with --encoder. What the columns mean stands in
-ecgfm/negatives/measure.py, and what followed from the numbers in ecgfm/negatives/README.md.
+Reports are embedded from their words alone, or by a language model named with --encoder. What the columns mean stands
+in ecgfm/negatives/measure.py, and what followed from the numbers in ecgfm/negatives/README.md.
 """
 
 from collections.abc import Iterator, Sequence

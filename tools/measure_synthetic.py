@@ -1,4 +1,4 @@
-"""How hard is the synthetic corpus? Floor and ceiling per finding on held-out subjects: python tools/measure_synthetic.py"""
+"""How hard is the synthetic corpus? Floor and ceiling of every finding, on held-out subjects."""
 
 import numpy as np
 import tyro

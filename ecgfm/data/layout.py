@@ -22,7 +22,6 @@ class Layout:
     test: float = 0.05
     leads: int = 12  # a record with fewer leads is refused
     reports: bool = False  # a record without a report is refused
-    refused: float = 0.05  # a larger share of refused records is an error
 
 
 def lay_out(entries: pa.Table, layout: Layout) -> pa.Table:

@@ -81,10 +81,14 @@ def shard(
     source: Folder,
     to: Folder,
     layout: Layout,
+    limit: float,
     repair: bool = False,
     progress: Callable[[int, int], None] = lambda read, total: None,
 ) -> tuple[Manifest, int]:
-    """Make the shards of a corpus, or those that are still missing or, with `repair`, damaged. How many were made."""
+    """Make the shards of a corpus, or those that are still missing or, with `repair`, damaged. How many were made.
+
+    More refused records than the share `limit` of all are an error, once all is made.
+    """
     entries = corpus.entries(source)
     reports = report_table(entries["report"])
     ids = pc.fill_null(pc.index_in(entries["report"], reports["text"].combine_chunks()), -1)
@@ -101,7 +105,7 @@ def shard(
         to.delete("parts/list.parquet")
     if not pending and to.exists("manifest.json") and not shards.damaged(to, shards.manifest(to).tables):
         return shards.manifest(to), 0
-    return _finish(name, to, names, reports, layout), len(pending)
+    return _finish(name, to, names, reports, layout.chunk, limit), len(pending)
 
 
 def _runs(shard: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
@@ -165,13 +169,13 @@ def _make(row: dict, work: Work) -> dict:
     return {"read": made.rows + made.refused}
 
 
-def _finish(name: str, to: Folder, names: list[str], reports: pa.Table, layout: Layout) -> Manifest:
+def _finish(name: str, to: Folder, names: list[str], reports: pa.Table, chunk: int, limit: float) -> Manifest:
     parts = [_part(to, shard) for shard in names]
     made = tuple(shard for shard, _ in parts)
     refusals = [(shard.name, *refusal) for shard, refused in parts for refusal in refused]
     tables = {"refusals.parquet": pa.table(list(zip(*refusals, strict=True)) or [[]] * 4, schema=REFUSALS)}
     to.write("refusals.parquet", shards.pack_table(tables["refusals.parquet"]))
-    _judge(refusals, sum(shard.rows for shard in made), layout)
+    _judge(refusals, sum(shard.rows for shard in made), limit)
     index = _index(to, made)
     tables |= {"index.parquet": index, "reports.parquet": _counted(reports, index)}
     packed = {table: shards.pack_table(content) for table, content in tables.items()}
@@ -179,18 +183,18 @@ def _finish(name: str, to: Folder, names: list[str], reports: pa.Table, layout: 
         to.write(table, content)
     hashes = {table: hashlib.sha256(content).hexdigest() for table, content in packed.items()}
     options, subjects = json.loads(to.read("parts/options.json")), len(index["subject"].unique())
-    manifest = Manifest(name, options, layout.chunk, subjects, len(reports), made, hashes)
+    manifest = Manifest(name, options, chunk, subjects, len(reports), made, hashes)
     to.write("manifest.json", manifest.json())
     return manifest
 
 
-def _judge(refusals: list[tuple[str, ...]], kept: int, layout: Layout) -> None:
-    if len(refusals) > layout.refused * (len(refusals) + kept):
+def _judge(refusals: list[tuple[str, ...]], kept: int, limit: float) -> None:
+    if len(refusals) > limit * (len(refusals) + kept):
         counts = Counter(reason for _, _, reason, _ in refusals)
         listed = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
         raise TooManyRefused(
             f"{len(refusals)} of {len(refusals) + kept} records were refused ({listed}), which is more than the share "
-            f"of {layout.refused:g} that --layout.refused allows. refusals.parquet in the shard folder says which; "
+            f"of {limit:g} that --refused allows. refusals.parquet in the shard folder says which; "
             "if they are rightly refused, run the job again with a larger share: what is made is kept"
         )
 

@@ -9,11 +9,11 @@ of the features.
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
-from ecgfm.losses.gather import gather, rank, total, world
+from ecgfm.losses.gather import gather, rank
 
 Labels = Callable[[slice], Float[Tensor, "R N"]]
 
@@ -76,7 +76,7 @@ class _Sigmoid(torch.autograd.Function):
             rows = slice(start, start + chunk)
             z, cosine = labels(rows), x[rows] @ y.T
             margin = z * (cosine * scale + bias)
-            loss += (z.abs() * F.softplus(-margin)).sum()
+            loss += (z.abs() * functional.softplus(-margin)).sum()
             if gradients:
                 slope = -z * torch.sigmoid(-margin)  # of the loss by the logit
                 gradients[0][rows] = scale * (slope @ y)
@@ -88,5 +88,5 @@ class _Sigmoid(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return *(upstream * gradient for gradient in ctx.saved_tensors), None, None
+    def backward(ctx, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None, None

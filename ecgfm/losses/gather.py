@@ -42,8 +42,8 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous().clone()
+    def backward(ctx, *upstream: Tensor) -> Tensor:
+        gradient = upstream[0].contiguous().clone()
         dist.all_reduce(gradient)
         start = ctx.rows * rank()
         return gradient[start : start + ctx.rows]

@@ -1,8 +1,8 @@
 """Errors at the places that were hidden, as means over the world batch, in fp32."""
 
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from ecgfm.losses.gather import total, world
 
@@ -19,7 +19,7 @@ def mean(value: Float[Tensor, "*S"], weight: Bool[Tensor, "*S"] | Float[Tensor, 
 def cross_entropy(
     logits: Float[Tensor, "*S C"], target: Int64[Tensor, "*S"], weight: Bool[Tensor, "*S"]
 ) -> Float[Tensor, ""]:
-    value = F.cross_entropy(logits.float().flatten(0, -2), target.flatten(), reduction="none")
+    value = functional.cross_entropy(logits.float().flatten(0, -2), target.flatten(), reduction="none")
     return mean(value.view(target.shape), weight)
 
 

@@ -8,7 +8,8 @@ from ecgfm.model.pool import Project
 from ecgfm.model.text import TableConfig, TextConfig
 from ecgfm.model.transformer import HEAD
 
-SIZES = {"tiny": 2, "small": 4, "base": 12, "large": 20}  # of the dial; base is the paper's, large passes 1 B parameters
+# Of the dial. Base is the paper's; large passes 1 B parameters.
+SIZES = {"tiny": 2, "small": 4, "base": 12, "large": 20}
 
 
 @dataclass(frozen=True)

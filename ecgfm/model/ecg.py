@@ -1,12 +1,12 @@
 """The ECG tower: patches -> the kept ones -> a transformer. Dropped patches never enter it."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ecgfm import draw
 from ecgfm.model.config import TowerConfig
@@ -53,18 +53,18 @@ class EcgTower(nn.Module):
     ) -> EcgFeatures:
         """See only `leads`, and of those only the patches `kept`; N, one past the last patch, keeps none."""
         valid = signal.valid()
-        x = self.stem(signal.millivolts * leads[:, :, None], signal.count)
+        x = self.stem(signal.millivolts * leads[:, :, None], signal.counts)
         if self.convolved is not None:  # the paper's order: positions first, over every patch, then dropping
             x = self._embed(x, key) * valid[:, :, None]
             x = take(x + self.convolved(x), kept)
         else:  # dropping first: what stood in a dropped patch cannot pass to its neighbours
             x = self._embed(take(x, kept), key) + take(sines(valid.shape[1], self.widen.out_features, x.device), kept)
         x = torch.cat((self.summary.to(x.dtype).expand(len(x), 1, -1), x), dim=1) + self._leads(signal, leads)
-        mask = F.pad(kept < valid.shape[1], (1, 0), value=True)
+        mask = functional.pad(kept < valid.shape[1], (1, 0), value=True)
         x = self.before(x)
         for depth, block in enumerate(self.blocks):
             x = block(x, mask, key=draw.fold(key, depth))
-        seen = torch.zeros_like(F.pad(valid, (0, 1))).scatter(1, kept, True)[:, :-1]
+        seen = torch.zeros_like(functional.pad(valid, (0, 1))).scatter(1, kept, True)[:, :-1]
         return EcgFeatures(x, mask, kept, valid & ~seen, leads)
 
     def _embed(self, x: Float[Tensor, "B N C"], key: Int64[Tensor, "B"] | None) -> Float[Tensor, "B N D"]:
@@ -86,11 +86,11 @@ class ConvolvedPosition(nn.Module):
         super().__init__()
         conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=16)
         nn.init.normal_(conv.weight, std=math.sqrt(4 / (kernel * width)))
-        nn.init.zeros_(conv.bias)
+        nn.init.zeros_(cast(Tensor, conv.bias))
         self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
 
     def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        return F.gelu(self.conv(x.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
+        return functional.gelu(self.conv(x.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
 
 
 def take(x: Float[Tensor, "*B N D"], kept: Int64[Tensor, "B K"]) -> Float[Tensor, "B K D"]:

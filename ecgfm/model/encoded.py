@@ -11,6 +11,7 @@ from ecgfm import draw
 from ecgfm.batch import Batch
 from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.patches import Signal, read
+from ecgfm.model.text import TextTable, TextTower
 from ecgfm.model.towers import Towers
 from ecgfm.model.views import EcgView, Masked, TextView, kept_patches, mask_words, read_reports, seen_leads
 
@@ -23,7 +24,7 @@ class TextFeatures(NamedTuple):
     report: Int64[Tensor, "B"]  # the number of the report that was read, -1 for none
     subject: Int64[Tensor, "B"]  # of whom the report is; -1 for a far one
     swapped: Bool[Tensor, "B"]  # rows that hold a far report
-    masked: Masked | None  # of a view that masks words
+    masked: Masked
 
 
 class Encoded:
@@ -59,8 +60,10 @@ class Encoded:
     def embed(self, view: EcgView | TextView, pool: str = "summary") -> Float[Tensor, "B *_"]:
         """What a pool makes of a view; the text tower has one pool."""
         if (view, pool) not in self._pooled:
-            seen = self.text(view) if isinstance(view, TextView) else self.ecg(view)
-            over = self.towers.text_pool if isinstance(view, TextView) else self.towers.pools[pool]
+            if isinstance(view, TextView):
+                seen, over = self.text(view), self._text_tower.pool
+            else:
+                seen, over = self.ecg(view), self.towers.pools[pool]
             self._pooled[view, pool] = over(seen.tokens, seen.mask)
         return self._pooled[view, pool]
 
@@ -72,17 +75,18 @@ class Encoded:
         """What dropout's masks follow from, or None where there is to be none."""
         return draw.keys(self.seed, f"dropout/{purpose}", self.batch.record) if self.noise else None
 
-    def _read(self, view: TextView) -> TextFeatures:
-        tower, batch = self.towers.text, self.batch
-        if tower is None:
+    @property
+    def _text_tower(self) -> TextTower | TextTable:
+        if self.towers.text is None:
             raise ValueError("no text tower was built: the objective's columns must name 'text'")
-        if view.words and tower.vocabulary is None:
+        return self.towers.text
+
+    def _read(self, view: TextView) -> TextFeatures:
+        tower, batch = self._text_tower, self.batch
+        if view.words and not tower.vocabulary.size:
             raise ValueError("words can be masked only where the text tower reads words, not in a table of embeddings")
-        pad = tower.vocabulary.pad if tower.vocabulary else 0
-        reading, swapped = read_reports(view, batch, self.seed, pad)
-        masked = None
-        if view.words:
-            reading, masked = mask_words(view, reading, batch.record, self.seed, tower.vocabulary)
+        reading, swapped = read_reports(view, batch, self.seed, tower.vocabulary.pad)
+        reading, masked = mask_words(view, reading, batch.record, self.seed, tower.vocabulary)
         tokens, mask = tower(reading, self.key(str(view)))
         subject = torch.where(swapped, -1, batch.subject)
         return TextFeatures(tokens, mask, reading.report, subject, swapped, masked)

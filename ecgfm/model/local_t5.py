@@ -26,6 +26,7 @@ def make(reports: Iterable[str], folder: Path | str, heads: int, words: int = 40
         unk_token=_UNKNOWN,
         additional_special_tokens=[SENTINEL],
     )
+    pad, end = tokenizer.token_to_id(_PAD), tokenizer.token_to_id(_END)
     config = T5Config(
         vocab_size=len(wrapped),
         d_model=HEAD * heads,
@@ -34,8 +35,8 @@ def make(reports: Iterable[str], folder: Path | str, heads: int, words: int = 40
         num_layers=heads,
         num_heads=heads,
         feed_forward_proj="gated-gelu",
-        pad_token_id=wrapped.pad_token_id,
-        eos_token_id=wrapped.eos_token_id,
+        pad_token_id=pad,
+        eos_token_id=end,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

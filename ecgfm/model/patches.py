@@ -4,12 +4,13 @@ A recording ends with its last whole patch. Padding and missing leads are put to
 what they hold cannot reach a result.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ecgfm.batch import Batch
 
@@ -22,11 +23,11 @@ class Signal(NamedTuple):
     millivolts: Float[Tensor, "B L T"]
     deviation: Float[Tensor, "B L"]  # of each lead, in millivolts
     leads: Bool[Tensor, "B L"]
-    count: Int[Tensor, "B"]  # patches of each recording
+    counts: Int[Tensor, "B"]  # patches of each recording
 
     def valid(self) -> Bool[Tensor, "B N"]:
         """The patches that hold signal."""
-        return first(self.count, self.millivolts.shape[2] // PATCH)
+        return first(self.counts, self.millivolts.shape[2] // PATCH)
 
     def patches(self) -> Float[Tensor, "B N P"]:
         """Every lead normalised over its whole length, cut into patches: what a reconstruction is to give.
@@ -65,16 +66,16 @@ class Stem(nn.Module):
     def __init__(self, leads: int, channels: int):
         super().__init__()
         sizes = (leads, channels, channels, channels, channels)
-        self.maps = nn.ModuleList(nn.Linear(2 * a, b, bias=False) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-        self.norm = TimeNorm(channels)
-        for layer in self.maps:
+        maps = [nn.Linear(2 * a, b, bias=False) for a, b in pairwise(sizes)]
+        for layer in maps:
             nn.init.kaiming_normal_(layer.weight)
+        self.maps, self.norm = nn.ModuleList(maps), TimeNorm(channels)
 
     def forward(self, x: Float[Tensor, "B L T"], count: Int[Tensor, "B"]) -> Float[Tensor, "B N C"]:
         x = self.norm(self.maps[0](pairs(x.transpose(1, 2))), count * (PATCH // 2))
         for layer in self.maps[1:]:
-            x = layer(pairs(F.gelu(x)))
-        return F.gelu(x)
+            x = layer(pairs(functional.gelu(x)))
+        return functional.gelu(x)
 
 
 def pairs(x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T/2 2*C"]:

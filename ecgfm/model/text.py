@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer
 from transformers.utils import logging
 
@@ -59,9 +59,12 @@ class Reading(NamedTuple):
 
 
 class TextTower(nn.Module):
-    """`pretrained` False leaves the weights random: for a checkpoint that is to fill them."""
+    """An encoder and its pool into vectors of `width`, `rate` its dropout.
 
-    def __init__(self, config: TextConfig, rate: float, pretrained: bool):
+    `pretrained` False leaves the weights random: for a checkpoint that is to fill them.
+    """
+
+    def __init__(self, config: TextConfig, width: int, rate: float, pretrained: bool):
         super().__init__()
         description = AutoConfig.from_pretrained(config.name)
         self.vocabulary = vocabulary(config.name, description.vocab_size)
@@ -76,6 +79,7 @@ class TextTower(nn.Module):
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # BERT's own, which nothing here reads
         self.width: int = self.model.config.hidden_size
+        self.pool = config.pool.build(self.width, width)
         self.dropouts = replace_dropouts(self.model, rate)
         self.train(self.training)
 
@@ -94,20 +98,22 @@ class TextTower(nn.Module):
 
 
 class TextTable(nn.Module):
-    vocabulary = None  # it knows no words
+    table: Tensor
+    vocabulary = Vocabulary(size=0, mask=0, pad=0, special=())
 
-    def __init__(self, config: TableConfig):
+    def __init__(self, config: TableConfig, width: int):
         super().__init__()
         if not Path(config.path).is_file():
             raise FileNotFoundError(f"no table of report embeddings at {config.path}: make it with jobs/negatives.py")
         table = np.load(config.path, allow_pickle=False)
         self.register_buffer("table", torch.from_numpy(table).float(), persistent=False)
         self.width: int = table.shape[1]
+        self.pool = config.pool.build(self.width, width)
 
     def forward(
         self, reading: Reading, key: Int64[Tensor, "B"] | None
     ) -> tuple[Float[Tensor, "B 1 E"], Bool[Tensor, "B 1"]]:
-        tokens = F.embedding(reading.report.clamp(min=0), self.table)[:, None]
+        tokens = functional.embedding(reading.report.clamp(min=0), self.table)[:, None]
         return tokens, torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
 
 
@@ -124,19 +130,16 @@ class KeyedDropout(nn.Module):
 
     def __init__(self, rate: float, place: int):
         super().__init__()
-        self.rate, self.place, self.key = rate, place, None
+        self.rate, self.place = rate, place
+        self.key: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         return dropout(x, self.rate, draw.fold(self.key, self.place))
 
 
 def replace_dropouts(model: nn.Module, rate: float) -> list[KeyedDropout]:
-    found = [(parent, name) for parent in model.modules() for name, part in parent.named_children() if _is_dropout(part)]
-    replaced = [KeyedDropout(rate, place) for place in range(len(found))]
-    for (parent, name), part in zip(found, replaced, strict=True):
-        setattr(parent, name, part)
+    dropouts = [name for name, part in model.named_modules() if isinstance(part, nn.Dropout)]
+    replaced = [KeyedDropout(rate, place) for place in range(len(dropouts))]
+    for name, part in zip(dropouts, replaced, strict=True):
+        model.set_submodule(name, part)
     return replaced
-
-
-def _is_dropout(part: nn.Module) -> bool:
-    return isinstance(part, nn.Dropout)

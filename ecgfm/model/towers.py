@@ -18,11 +18,8 @@ class Towers(nn.Module):
         self.config = config
         self.ecg = EcgTower(config)
         self.pools = nn.ModuleDict({name: p.build(config.width, config.width) for name, p in config.pools.items()})
-        self.text, self.text_pool = None, None
-        if config.text is not None:
-            self.text = (
-                TextTable(config.text)
-                if isinstance(config.text, TableConfig)
-                else TextTower(config.text, config.dropout, pretrained)
-            )
-            self.text_pool = config.text.pool.build(self.text.width, config.width)
+        self.text: TextTower | TextTable | None = None
+        if isinstance(config.text, TableConfig):
+            self.text = TextTable(config.text, config.width)
+        elif config.text is not None:
+            self.text = TextTower(config.text, config.width, config.dropout, pretrained)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ecgfm import draw
 
@@ -27,7 +27,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B N D"]:
         key, value = self.key_value(source).chunk(2, dim=-1)
         query, key, value = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (self.query(x), key, value))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -43,7 +43,7 @@ class Block(nn.Module):
         dropout: float = 0.0,
         cross: bool = False,
         norm_first: bool = False,
-        activation: Callable[[Tensor], Tensor] = F.gelu,
+        activation: Callable[[Tensor], Tensor] = functional.gelu,
     ):
         super().__init__()
         self.attend = Attention(width)
@@ -61,8 +61,9 @@ class Block(nn.Module):
         key: Int64[Tensor, "B"] | None = None,
     ) -> Float[Tensor, "B N D"]:
         x = self._add(x, lambda h: self.attend(h, h, mask), 0, key)
-        if self.cross is not None:
-            x = self._add(x, lambda h: self.cross(h, other, other_mask), 1, key)
+        cross = self.cross
+        if cross is not None:
+            x = self._add(x, lambda h: cross(h, other, other_mask), 1, key)
         return self._add(x, lambda h: self.narrow(self.activation(self.widen(h))), -1, key)
 
     def _add(self, x: Tensor, part: Callable[[Tensor], Tensor], place: int, key: Tensor | None) -> Tensor:

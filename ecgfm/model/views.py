@@ -64,8 +64,8 @@ def kept_patches(view: EcgView, signal: Signal, record: Int64[Tensor, "B"], seed
     size = valid.shape[1]
     drawn = torch.where(valid, draw.uniform(seed, f"tokens/{view.draw}", record, size), 2.0)
     order = drawn.argsort(dim=1, stable=True)[:, : _share(size, 1 - view.tokens)]
-    count = (signal.count * (1 - view.tokens) + 1e-6).floor().clamp(min=1)
-    count = torch.minimum(count, signal.count)
+    count = (signal.counts * (1 - view.tokens) + 1e-6).floor().clamp(min=1)
+    count = torch.minimum(count, signal.counts)
     return torch.where(torch.arange(order.shape[1], device=order.device) < count[:, None], order, size).sort(1).values
 
 
@@ -92,19 +92,26 @@ def read_reports(view: TextView, batch: Batch, seed: int, pad: int) -> tuple[Rea
 def mask_words(
     view: TextView, reading: Reading, record: Int64[Tensor, "B"], seed: int, vocabulary: Vocabulary
 ) -> tuple[Reading, Masked]:
-    """BERT's rule: of the chosen words, 80 % become the mask token, 10 % any word, 10 % stay as they are."""
+    """A fixed number of words per batch, and per row its share of its own; never a special one.
+
+    BERT's rule: of the chosen words, 80 % become the mask token, 10 % any word, 10 % stay as they are.
+    """
     words = reading.words
     size, special = words.shape[1], torch.tensor(vocabulary.special, device=words.device)
     open_ = reading.mask & ~torch.isin(words, special) & (words != vocabulary.pad)
     chosen, kind, other = (_uniform(view, seed, what, record, size) for what in ("words", "kind", "other"))
-    order = torch.where(open_, chosen, 2.0).argsort(dim=1, stable=True)[:, : max(1, int(size * view.words + 0.5))]
+    order = torch.where(open_, chosen, 2.0).argsort(dim=1, stable=True)[:, : _places(size, view.words)]
     total = open_.sum(1)
-    count = torch.minimum((total * view.words + 0.5).floor().clamp(min=1), total)
+    count = torch.minimum((total * view.words + 0.5).floor().clamp(min=_places(1, view.words)), total)
     used = torch.arange(order.shape[1], device=order.device) < count[:, None]
     hidden = torch.zeros_like(open_).scatter(1, order, used)
     noise = torch.where(kind < 0.8, vocabulary.mask, torch.where(kind < 0.9, (other * vocabulary.size).long(), words))
     seen = reading._replace(words=torch.where(hidden, noise, words))
     return seen, Masked(order, words.gather(1, order), used)
+
+
+def _places(size: int, share: float) -> int:
+    return max(1, int(size * share + 0.5)) if share else 0
 
 
 def _uniform(view: TextView, seed: int, what: str, record: Int64[Tensor, "B"], size: int) -> Float[Tensor, "B W"]:

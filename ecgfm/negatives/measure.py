@@ -1,9 +1,9 @@
 """How good a way of choosing false reports is: whether the text alone gives the match away, how many reports it knows,
 and how often what it takes for false is true.
 
-A way of choosing is anything like `Band.choose`. It is measured on what training would show: in every epoch half of the
-records, drawn anew, have a false report. A text-only classifier learns from the first half of the epochs and is examined
-on the second; what counts is its AUC of true against false, and 0.5 is no shortcut.
+A way of choosing is anything like `Band.choose`. It is measured on what training would show: in every epoch half of
+the records, drawn anew, have a false report. A text-only classifier learns from the first half of the epochs and is
+examined on the second; what counts is its AUC of true against false, and 0.5 is no shortcut.
 """
 
 from collections.abc import Callable, Sequence

@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
+from ecgfm.batch import Batch
 from ecgfm.losses import contrastive, masked
 from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.encoded import Encoded, TextFeatures
+from ecgfm.model.patches import Signal
 from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
 from ecgfm.model.transformer import initialise
@@ -71,70 +73,67 @@ class Objective(nn.Module):
     def __init__(self, config: Config, towers: Towers):
         super().__init__()
         self.config = config
-        sizes, text = towers.config, towers.text
+        sizes, text, built = towers.config, towers.text, set(config.terms)
         if text is None:
             raise ValueError("D-BETA reads reports: give the towers a text encoder")
-        built = set(config.terms)
-        self.fusion = self.words = self.decoder = self.match = self.scale = self.bias = None
-        if built & {"mlm", "mem", "etm"}:
-            self.fusion = Fusion(text.width, sizes.width, sizes.fusion_depth, sizes.dropout)
-        if "mlm" in built:
-            if text.vocabulary is None:
-                raise ValueError("mlm masks words, and a table of embeddings has none: leave it out of the terms")
-            self.words = WordHead(sizes.width, text.vocabulary.size)
-        if "mem" in built:
-            self.decoder = PatchDecoder(sizes)
-        if "etm" in built:
-            self.match = MatchHead(sizes.width)
+        if "mlm" in built and not text.vocabulary.size:
+            raise ValueError("mlm masks words, and a table of embeddings has none: leave it out of the terms")
+        fused = bool(built & {"mlm", "mem", "etm"})
+        self.fusion = Fusion(text.width, sizes.width, sizes.fusion_depth, sizes.dropout) if fused else None
+        self.words = WordHead(sizes.width, text.vocabulary.size) if "mlm" in built else None
+        self.decoder = PatchDecoder(sizes) if "mem" in built else None
+        self.match = MatchHead(sizes.width) if "etm" in built else None
+        self.scale = self.bias = None
         if "ets" in built and not config.published_ets:
             self.scale = nn.Parameter(torch.tensor([math.log(config.scale)]))
             self.bias = nn.Parameter(torch.tensor([config.bias]))
 
     def forward(self, seen: Encoded) -> dict[str, Tensor]:
-        c = self.config
+        c, terms = self.config, {}
         ecg_view = EcgView(leads=c.leads, tokens=c.tokens)
         text_view = TextView(words=c.words if "mlm" in c.terms else 0.0, far=c.far)
         ecg, text = seen.ecg(ecg_view), seen.text(text_view)
-        terms = {}
         if self.fusion is not None:
             fused = self.fusion(ecg.tokens, ecg.mask, text.tokens, text.mask, seen.key("dbeta"))
-            there = text.report >= 0
             if self.words is not None:
-                terms["mlm"] = self._mlm(fused, text, there & ~text.swapped)
+                terms["mlm"] = masked_words(self.words, fused, text)
             if self.decoder is not None:
-                terms["mem"] = self._mem(fused, ecg, seen, ~text.swapped)
+                terms["mem"] = masked_signal(self.decoder, fused, ecg, text, seen.signal)
             if self.match is not None:
                 logits = self.match(fused.text[:, 0], fused.ecg[:, 0])
-                terms["etm"] = masked.cross_entropy(logits, (~text.swapped).long(), there)
+                terms["etm"] = masked.cross_entropy(logits, (~text.swapped).long(), text.report >= 0)
         if "ets" in c.terms:
-            terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(text_view), seen, text)
+            terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(text_view), seen.batch, text)
         return terms
 
-    def _mlm(self, fused: Fused, text: TextFeatures, rows: Bool[Tensor, "B"]) -> Float[Tensor, ""]:
-        hidden = text.masked
-        place = hidden.place[:, :, None].expand(-1, -1, fused.text.shape[2])
-        guess = self.words(fused.text.gather(1, place))  # at masked words only: the head is 32,128 wide
-        return masked.cross_entropy(guess, hidden.word, hidden.used & rows[:, None])
-
-    def _mem(self, fused: Fused, ecg: EcgFeatures, seen: Encoded, rows: Bool[Tensor, "B"]) -> Float[Tensor, ""]:
-        """All leads that were recorded, hidden ones too: those are what is to be filled in."""
-        signal = seen.signal
-        guess = self.decoder(fused.halfway, ecg.kept, signal.valid())
-        by_lead = (len(guess), guess.shape[1], signal.leads.shape[1], -1)
-        counts = (ecg.dropped & rows[:, None])[:, :, None] & signal.leads[:, None]
-        return masked.squared_error(guess.view(by_lead), signal.patches().view(by_lead), counts)
-
     def _ets(
-        self, ecg: Float[Tensor, "B D"], report: Float[Tensor, "B D"], seen: Encoded, text: TextFeatures
+        self, ecg: Float[Tensor, "B D"], report: Float[Tensor, "B D"], batch: Batch, text: TextFeatures
     ) -> Float[Tensor, ""]:
-        own, published = seen.batch, self.config.published_ets
+        spare = not self.config.published_ets
         labels = contrastive.pair_labels(
-            own.report, own.subject, text.report, text.subject, text.swapped, spare_same=not published
+            batch.report, batch.subject, text.report, text.subject, text.swapped, spare_same=spare
         )
-        if published:
+        if self.scale is None or self.bias is None:
             return contrastive.sigmoid(ecg, report, labels)
-        ecg, report = (F.normalize(side.float(), dim=-1) for side in (ecg, report))
+        ecg, report = (functional.normalize(side.float(), dim=-1) for side in (ecg, report))
         return contrastive.sigmoid(ecg, report, labels, self.scale.exp(), self.bias)
+
+
+def masked_words(head: "WordHead", fused: Fused, text: TextFeatures) -> Float[Tensor, ""]:
+    """Guesses at the masked places only, of rows that read their own report: the head is 32,128 words wide."""
+    hidden, rows = text.masked, ~text.swapped & (text.report >= 0)
+    place = hidden.place[:, :, None].expand(-1, -1, fused.text.shape[2])
+    return masked.cross_entropy(head(fused.text.gather(1, place)), hidden.word, hidden.used & rows[:, None])
+
+
+def masked_signal(
+    decoder: PatchDecoder, fused: Fused, ecg: EcgFeatures, text: TextFeatures, signal: Signal
+) -> Float[Tensor, ""]:
+    """The dropped patches of every lead that was recorded, hidden or not: those are what is to be filled in."""
+    guess = decoder(fused.halfway, ecg.kept, signal.valid())
+    by_lead = (len(guess), guess.shape[1], signal.leads.shape[1], -1)
+    places = (ecg.dropped & ~text.swapped[:, None])[:, :, None] & signal.leads[:, None]
+    return masked.squared_error(guess.view(by_lead), signal.patches().view(by_lead), places)
 
 
 class WordHead(nn.Module):
@@ -144,7 +143,7 @@ class WordHead(nn.Module):
         initialise(self)
 
     def forward(self, x: Float[Tensor, "B M D"]) -> Float[Tensor, "B M V"]:
-        return self.out(self.norm(F.gelu(self.transform(x))))
+        return self.out(self.norm(functional.gelu(self.transform(x))))
 
 
 class MatchHead(nn.Module):

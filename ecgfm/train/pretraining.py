@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -35,8 +36,7 @@ class Pretraining(nn.Module):
         }
         if terms.keys() != self.weights.keys():
             raise ValueError(f"terms declared and produced differ: {sorted(terms.keys() ^ self.weights.keys())}")
-        loss = sum(self.weights[name] * value for name, value in terms.items())
-        return loss, terms
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum(), terms
 
     def equation(self) -> str:
         """The run as an equation: loss = 1*dbeta/mlm + ..."""
@@ -44,12 +44,17 @@ class Pretraining(nn.Module):
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters that learn, for learning rates of their own: the ECG tower, the text encoder, what is new."""
-        text = [] if self.towers.text is None else list(self.towers.text.parameters())
-        ecg = [*self.towers.ecg.parameters(), *self.towers.pools.parameters()]
-        known = {id(parameter) for parameter in (*ecg, *text)}
-        heads = [parameter for parameter in self.parameters() if id(parameter) not in known]
-        groups = {"ecg": ecg, "text": text, "heads": heads}
-        return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
+        groups: dict[str, list[nn.Parameter]] = {"ecg": [], "text": [], "heads": []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups[_group(name)].append(parameter)
+        return groups
+
+
+def _group(name: str) -> str:
+    if name.startswith(("towers.ecg.", "towers.pools.")):
+        return "ecg"
+    return "text" if name.startswith("towers.text.model.") else "heads"
 
 
 def needed(towers: TowerConfig, objectives: Mapping[str, Any]) -> TowerConfig:

@@ -11,7 +11,7 @@ from made import LAYOUT, Corpus, ecg, make
 
 from ecgfm.data import shards
 from ecgfm.data.layout import Layout
-from ecgfm.data.sharding import TooManyRefused, shard
+from ecgfm.data.sharding import TooManyRefused
 from ecgfm.data.storage import Folder
 
 pytestmark = pytest.mark.ray
@@ -73,7 +73,7 @@ def test_refusals_are_a_table(made_shards: Path) -> None:
 
 def test_finished_shards_are_left_alone(made_shards: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made_shards.rglob("*")}
-    assert shard("made", Corpus(), Folder("."), Folder(str(made_shards)), LAYOUT)[1] == 0
+    assert make(made_shards)[1] == 0
     assert {path: path.stat().st_mtime_ns for path in made_shards.rglob("*")} == before
 
 
@@ -84,25 +84,27 @@ def test_a_damaged_shard_alone_is_made_again(made_shards: Path, local_ray: None,
     damaged = bytearray(victim.read_bytes())
     damaged[1000] ^= 1
     victim.write_bytes(damaged)
-    assert shard("made", Corpus(), Folder("."), Folder(str(tmp_path)), LAYOUT)[1] == 0  # same size: not looked at
+    assert make(tmp_path)[1] == 0  # same size: not looked at
     manifest = shards.manifest(Folder(str(tmp_path)))
     assert shards.damaged(Folder(str(tmp_path)), {s.name: s.sha256 for s in manifest.shards}) == [victim.name]
-    assert shard("made", Corpus(), Folder("."), Folder(str(tmp_path)), LAYOUT, repair=True)[1] == 1
+    assert make(tmp_path, repair=True)[1] == 1
     assert content(tmp_path) == whole
 
 
 def test_other_options_are_not_mixed_in(made_shards: Path) -> None:
     for corpus, layout in ((Corpus(records=200), LAYOUT), (Corpus(), Layout(rows=50, chunk=8))):
         with pytest.raises(ValueError, match="of other options"):
-            shard("made", corpus, Folder("."), Folder(str(made_shards)), layout)
+            make(made_shards, corpus, layout)
 
 
 def test_too_many_refused_is_an_error_that_keeps_what_was_made(local_ray: None, tmp_path: Path) -> None:
-    strict = Layout(rows=40, chunk=8, refused=0.01)
+    corpus = Corpus(records=60, refuse=20)
     with pytest.raises(TooManyRefused, match=r"3 of 60 records were refused \(3 wrong-checksum\)"):
-        make(tmp_path, strict, records=60, refuse=20)
+        make(tmp_path, corpus, limit=0.01)
     assert len(pq.read_table(tmp_path / "refusals.parquet")) == 3
     assert not (tmp_path / "manifest.json").exists()
+    manifest, made = make(tmp_path, corpus, limit=0.1)
+    assert (manifest.records, made) == (57, 0)
 
 
 KILLED = """
@@ -130,7 +132,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(made_shards: Path, lo
     done = len([*tmp_path.glob("parts/*.parquet.json")])
     assert not (tmp_path / "manifest.json").exists()
     (tmp_path / "train-00001.parquet.partial").write_bytes(b"torn")  # what a kill in mid-write leaves
-    _, made = shard("made", Corpus(), Folder("."), Folder(str(tmp_path)), LAYOUT)
+    _, made = make(tmp_path)
     assert 0 < made <= len(shards.manifest(Folder(str(tmp_path))).shards) - done
     (tmp_path / "train-00001.parquet.partial").unlink(missing_ok=True)
     assert content(tmp_path) == content(made_shards)
@@ -138,7 +140,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(made_shards: Path, lo
 
 def test_a_killed_reader_is_replaced(made_shards: Path, local_ray: None, tmp_path: Path) -> None:
     corpus = Corpus(die_at=150, mark=str(tmp_path / "died"))
-    shard("made", corpus, Folder("."), Folder(str(tmp_path / "shards")), LAYOUT)
+    make(tmp_path / "shards", corpus)
     assert (tmp_path / "died").exists()
     signals = {
         name: h for name, h in content(tmp_path / "shards").items() if name.startswith(("train", "valid", "test"))

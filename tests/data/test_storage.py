@@ -6,11 +6,10 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
-from made import LAYOUT, Corpus
+from made import make
 from moto.server import ThreadedMotoServer
 
 from ecgfm.data import reader, shards
-from ecgfm.data.sharding import shard
 from ecgfm.data.storage import Folder
 from ecgfm.run import Frame
 
@@ -84,7 +83,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.ray
 def test_shards_in_an_object_store_are_those_on_disk(local_ray: None, made_shards: Path, bucket: str) -> None:
     remote, local = Folder(bucket.replace("/folder", "/shards")), Folder(str(made_shards))
-    shard("made", Corpus(), Folder("."), remote, LAYOUT)
+    make(remote.uri)
     assert shards.manifest(remote) == shards.manifest(local)
     assert [*remote.names()] == [*local.names()]
     read = [

@@ -1,27 +1,18 @@
 """Reading WFDB: equal to the wfdb library where it reads, right where it does not."""
 
 import shutil
-from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import wfdb as library
-from wfdb_files import MIMIC_ORDER, lines, record, waves
+from wfdb_files import MIMIC_ORDER, lines, put, record, waves
 
 from ecgfm.data import wfdb
 from ecgfm.data.quality import Refusal
 from ecgfm.data.record import CANONICAL, LEADS
 from ecgfm.data.storage import Folder
-from ecgfm.data.wfdb_header import demographics, parse
-
-
-def put(folder: Path, files: Mapping[str, bytes]) -> Folder:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return Folder(str(folder))
 
 
 def refused(source: Folder, path: str) -> str:
@@ -31,7 +22,8 @@ def refused(source: Folder, path: str) -> str:
 
 
 def rdrecord(path: Path, **options: object) -> Any:
-    return library.rdrecord(str(path), **({"physical": False, "smooth_frames": False} | options))
+    chosen: dict[str, Any] = {"physical": False, "smooth_frames": False} | options
+    return library.rdrecord(str(path), **chosen)
 
 
 def agree(root: Path, path: str, copy: Path | None = None) -> None:
@@ -152,16 +144,6 @@ def test_ways_to_say_the_same(tmp_path: Path, storage: str, gain: str):
     assert ecg.gain == pytest.approx((200,) * 12)
     assert ecg.unit == "mV"
     assert np.array_equal(ecg.samples[0], waves()[0])
-
-
-def test_what_a_header_leaves_out_is_what_the_standard_says(tmp_path: Path):
-    samples = waves(1, 3000)
-    files = {"r.hea": b"# before\n\n r 1\r\n\nr.dat 16\n", "r.dat": samples.T.tobytes()}
-    header, rows = wfdb.decode(put(tmp_path, files), "r")
-    assert (header.rate, header.length, header.time, header.comments) == (250, None, None, ("before",))
-    assert np.array_equal(rows[0], samples[0])
-    assert header.channels[0][5:] == (200, 0, "mV", None, None, "")
-    assert parse("r 1 100 3000\nr.dat 212 200 11 1024 5 6 0 V5").channels[0].baseline == 1024  # the ADC's zero
 
 
 def test_checksums_are_taken_modulo_65536(tmp_path: Path):
@@ -287,46 +269,6 @@ def test_a_record_without_leads_of_an_ecg(tmp_path: Path):
     assert refused(put(tmp_path, record(waves(1), ["Pleth"])), "r") == "missing-lead"
     assert refused(Folder(str(tmp_path)), "nothing") == "missing-file"
     assert refused(put(tmp_path, {"r.hea": b"r 0 100 600"}), "r") == "missing-lead"
-
-
-@pytest.mark.parametrize(
-    ("said", "time"),
-    [
-        ("12:04:00 22/09/2182", datetime(2182, 9, 22, 12, 4)),
-        (" 8:26:04 26/10/1994", datetime(1994, 10, 26, 8, 26, 4)),
-        ("05-Feb-2020 11:39:16", datetime(2020, 2, 5, 11, 39, 16)),
-        ("00:00:00.125 01/01/2000", datetime(2000, 1, 1, 0, 0, 0, 125000)),
-        ("05-Foo-2020 11:39:16", None),
-        ("11:39:16 31/02/2020", None),
-        ("11:39:16", None),
-    ],
-)
-def test_time(tmp_path: Path, said: str, time: datetime | None):
-    source = put(tmp_path, record(waves(), line="{name} {count} 100 {length} " + said))
-    assert wfdb.read(source, "r").time == time
-
-
-@pytest.mark.parametrize(
-    ("comments", "found"),
-    [
-        (["Age: 64", "Sex: Female"], (64, "F")),
-        (["<age>: 25  <sex>: M  <diagnoses>: (none)  <medications>: (none)"], (25, "M")),
-        (["<age>: 51", "<sex>: F", "<diagnoses>:"], (51, "F")),
-        (["Age: NaN", "Sex: Unknown"], (None, None)),
-        (["Dx: 164889003", "stage: 3", "sexagesimal 7"], (None, None)),
-        ([], (None, None)),
-    ],
-)
-def test_demographics(comments: list[str], found: tuple[float | None, str | None]):
-    assert demographics(tuple(comments)) == found
-
-
-def test_comments_come_without_their_marks(real: Path):
-    """Trap 8: `#Dx:` and `# Dx:`."""
-    one = wfdb.read(Folder(str(real)), "cpsc-2018-cinc2020-form/A0003")
-    two = wfdb.read(Folder(str(real)), "cinc-2021-form/cinc2021/E07500")
-    assert (one.age, one.sex, "Dx: AF" in one.comments) == (81, "F", True)
-    assert (two.age, two.sex, "Dx: 67741000119109,426177001" in two.comments) == (78, "M", True)
 
 
 def test_an_object_store_reads_the_same(tmp_path: Path):

@@ -1,10 +1,12 @@
 """WFDB files made from samples, for tests whose recordings must be just so."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ecgfm.data.record import LEADS
+from ecgfm.data.storage import Folder
 
 MIMIC_ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -38,3 +40,10 @@ def record(
     text = "\n".join([first, *lines(samples, names, f"{name}.dat", storage, gain), *comments, ""])
     offset = int(storage.partition("+")[2] or 0)
     return {f"{name}.hea": text.encode(), f"{name}.dat": bytes(offset) + samples.T.astype("<i2").tobytes()}
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> Folder:
+    """The folder, with these files in it."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return Folder(str(folder))

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ecgfm.losses.contrastive import pair_labels, sigmoid
 
@@ -14,7 +14,7 @@ ROWS, WIDTH = 9, 6
 
 def features(seed: int = 0, rows: int = ROWS, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(seed)
-    return tuple(F.normalize(torch.randn(rows, WIDTH, generator=random, dtype=dtype), dim=1) for _ in range(2))
+    return tuple(functional.normalize(torch.randn(rows, WIDTH, generator=random, dtype=dtype), dim=1) for _ in range(2))
 
 
 def diagonal(rows: int = ROWS):
@@ -67,7 +67,9 @@ def test_closed_form_of_features_at_right_angles(rows: int, bias: float, expecte
     x[:, 0] = y[:, 1] = 1.0
     value = sigmoid(x, y, diagonal(rows), torch.tensor([10.0]), torch.tensor([float(bias)]))
     assert value.item() == pytest.approx(expected, rel=1e-4)
-    assert value.item() == pytest.approx(math.log1p(math.exp(-bias)) + (rows - 1) * math.log1p(math.exp(bias)), rel=1e-5)
+    assert value.item() == pytest.approx(
+        math.log1p(math.exp(-bias)) + (rows - 1) * math.log1p(math.exp(bias)), rel=1e-5
+    )
 
 
 def test_order_of_records_does_not_matter() -> None:
@@ -79,11 +81,14 @@ def test_order_of_records_does_not_matter() -> None:
 def test_an_unrelated_block_adds_negatives_only() -> None:
     """B doubled by a far block: each row gets B more negatives, and nothing else changes."""
     scale, bias = torch.tensor([5.0]).double(), torch.tensor([-1.0]).double()
-    near, far = F.pad(torch.stack(features()), (0, WIDTH)), F.pad(torch.stack(features(1)), (WIDTH, 0))
+    near, far = (
+        functional.pad(torch.stack(features()), (0, WIDTH)),
+        functional.pad(torch.stack(features(1)), (WIDTH, 0)),
+    )
     x, y = torch.cat((near, far), dim=1)
     alone = (sigmoid(*near, diagonal(), scale, bias) + sigmoid(*far, diagonal(), scale, bias)) / 2
     torch.testing.assert_close(
-        sigmoid(x, y, diagonal(2 * ROWS), scale, bias), alone + ROWS * F.softplus(bias).squeeze()
+        sigmoid(x, y, diagonal(2 * ROWS), scale, bias), alone + ROWS * functional.softplus(bias).squeeze()
     )
 
 

@@ -51,7 +51,7 @@ def test_the_paper_s_model_has_the_paper_s_size(flan) -> None:
     told = 12 * 768 / 1e6  # which leads are missing: the one part that the published modules do not have
     assert millions(model) == pytest.approx(321.387330 + told, abs=1e-6)
     assert millions(model.towers.ecg) == pytest.approx(62.02 + told, abs=0.01)
-    assert millions(model.towers.text) == pytest.approx(109.63, abs=0.01)
+    assert millions(model.towers.text.model) == pytest.approx(109.63, abs=0.01)
     objective = model.objectives["dbeta"]
     assert millions(objective.words) == pytest.approx(25.30, abs=0.01)
     assert millions(objective.decoder) == pytest.approx(7.47, abs=0.01)

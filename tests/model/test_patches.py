@@ -61,18 +61,18 @@ def test_the_stem_is_four_convolutions_with_one_group_norm() -> None:
 
 def test_ten_seconds_are_312_patches() -> None:
     signal = read(make(records=1, samples=5000, ragged=False))
-    assert Stem(12, 64)(signal.millivolts, signal.count).shape == (1, 312, 64)
+    assert Stem(12, 64)(signal.millivolts, signal.counts).shape == (1, 312, 64)
 
 
 def test_padding_of_any_length_changes_nothing() -> None:
     """A norm over time that counted the padding would move every valid patch."""
     stem, batch = Stem(12, 64), make()
     signal = read(batch)
-    together = stem(signal.millivolts, signal.count)
+    together = stem(signal.millivolts, signal.counts)
     for row in range(len(batch)):
         end = int(batch.length[row])
         alone = read(replace(batch[row : row + 1], signal=batch.signal[row : row + 1, :, :end]))
-        expected = stem(alone.millivolts, alone.count)
+        expected = stem(alone.millivolts, alone.counts)
         torch.testing.assert_close(together[row, : end // PATCH], expected[0], atol=1e-5, rtol=1e-4)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from batches import fill_padding, make
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn import functional
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from ecgfm import draw
@@ -37,7 +38,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(params=["t5", "bert"])
 def tower(request: pytest.FixtureRequest, text_model: str, bert: str) -> TextTower:
-    return TextTower(TextConfig(text_model if request.param == "t5" else bert), rate=0.1, pretrained=True)
+    return TextTower(TextConfig(text_model if request.param == "t5" else bert), width=128, rate=0.1, pretrained=True)
 
 
 def reading(batch: Batch) -> Reading:
@@ -54,9 +55,7 @@ def test_padded_words_change_no_bit(tower: TextTower) -> None:
 def test_more_padding_changes_nothing(tower: TextTower) -> None:
     """The attention mask reaches the encoder: without it every padded word would be attended to."""
     batch = make()
-    wide = replace(
-        batch, **{name: torch.nn.functional.pad(getattr(batch, name), (0, 9)) for name in ("words", "far_words")}
-    )
+    wide = replace(batch, **{name: functional.pad(getattr(batch, name), (0, 9)) for name in ("words", "far_words")})
     near, mask = tower(reading(batch), None)
     far, _ = tower(reading(wide), None)
     torch.testing.assert_close(far[:, : near.shape[1]][mask], near[mask], atol=1e-5, rtol=1e-4)
@@ -76,34 +75,34 @@ def test_dropout_follows_the_record_and_training_mode_does_nothing(tower: TextTo
 
 def test_every_parameter_is_used(tower: TextTower) -> None:
     tower(reading(make()), None)[0].square().sum().backward()
-    assert [name for name, parameter in tower.named_parameters() if parameter.grad is None] == []
+    assert [name for name, parameter in tower.model.named_parameters() if parameter.grad is None] == []
 
 
 def test_t5_is_given_a_mask_token_of_its_own(text_model: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(text_model)
     assert tokenizer.mask_token is None
-    known = TextTower(TextConfig(text_model), rate=0.0, pretrained=True).vocabulary
+    known = TextTower(TextConfig(text_model), width=128, rate=0.0, pretrained=True).vocabulary
     assert tokenizer.convert_ids_to_tokens(known.mask) == "<extra_id_0>"
     assert known.mask in known.special
     assert tokenizer.eos_token_id in known.special
 
 
 def test_bert_has_one(bert: str) -> None:
-    known = TextTower(TextConfig(bert), rate=0.0, pretrained=True).vocabulary
+    known = TextTower(TextConfig(bert), width=128, rate=0.0, pretrained=True).vocabulary
     assert BERT_SPECIAL[known.mask] == "[MASK]"
 
 
 def test_weights_are_those_of_the_folder_or_an_error(text_model: str, tmp_path: Path) -> None:
-    one, two = (TextTower(TextConfig(text_model), rate=0.0, pretrained=True) for _ in range(2))
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+    one, two = (TextTower(TextConfig(text_model), width=128, rate=0.0, pretrained=True) for _ in range(2))
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
         assert torch.equal(a, b)
         assert a.dtype == torch.float32
     for file in Path(text_model).iterdir():
         if file.suffix == ".json":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(OSError, match="no file named"):
-        TextTower(TextConfig(str(tmp_path)), rate=0.0, pretrained=True)
-    empty = TextTower(TextConfig(str(tmp_path)), rate=0.0, pretrained=False)
+        TextTower(TextConfig(str(tmp_path)), width=128, rate=0.0, pretrained=True)
+    empty = TextTower(TextConfig(str(tmp_path)), width=128, rate=0.0, pretrained=False)
     assert not torch.equal(next(empty.parameters()), next(one.parameters()))
 
 
@@ -111,20 +110,21 @@ def test_a_tokenizer_without_a_mask_is_refused(text_model: str, tmp_path: Path) 
     for file in Path(text_model).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes().replace(b"<extra_id_0>", b"<blank>"))
     with pytest.raises(ValueError, match="no mask token"):
-        TextTower(TextConfig(str(tmp_path)), rate=0.0, pretrained=True)
+        TextTower(TextConfig(str(tmp_path)), width=128, rate=0.0, pretrained=True)
 
 
 def test_a_table_gives_each_report_its_row(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(100_000, 3)).astype(np.float32)
     np.save(tmp_path / "reports.npy", rows)
-    table = TextTable(TableConfig(str(tmp_path / "reports.npy"), Project()))
+    table = TextTable(TableConfig(str(tmp_path / "reports.npy"), Project()), width=128)
     batch = make()
     tokens, mask = table(reading(batch), None)
     assert torch.equal(tokens[:, 0], torch.from_numpy(rows)[batch.report])
     assert mask.all()
-    assert not table.state_dict()
+    assert not table.table.requires_grad
+    assert "table" not in table.state_dict()
 
 
 def test_a_table_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        TextTable(TableConfig("nowhere.npy"))
+        TextTable(TableConfig("nowhere.npy"), width=128)

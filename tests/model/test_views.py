@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from batches import make, reorder
+from torch.nn import functional
 
 from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
@@ -90,7 +91,7 @@ def test_draws_follow_the_record_alone() -> None:
     assert torch.equal(kept(view, batch)[6:9], kept(view, part))
     assert torch.equal(kept(view, batch).flip(0), kept(view, turned))
     assert torch.equal(masked(text, batch)[0].words[6:9], masked(text, part)[0].words)
-    padded = replace(batch, signal=torch.nn.functional.pad(batch.signal, (0, 160)))
+    padded = replace(batch, signal=functional.pad(batch.signal, (0, 160)))
     assert torch.equal(kept(view, batch)[1:] % 25, kept(view, padded)[1:, :12] % 35 % 25)  # the sentinel is N
     for other in (kept(view, batch, seed=6), kept(EcgView(leads=0.5, tokens=0.5, draw=1), batch)):
         assert not torch.equal(kept(view, batch), other)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import BertConfig, BertModel
 
 from ecgfm.data.storage import Folder
+from ecgfm.model import local_t5
 from ecgfm.negatives.embed import GRID, Embeddings, Encoder, lexical, neural
 
 TEXTS = [
@@ -19,24 +19,13 @@ TEXTS = [
 
 @pytest.fixture(scope="module", params=["t5", "bert"])
 def model(request, tmp_path_factory) -> str:
-    """A small encoder of random weights, with a tokenizer trained on the texts, as a folder."""
-    folder = str(tmp_path_factory.mktemp(request.param))
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="<unk>", show_progress=False)
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
-    if request.param == "t5":
-        T5EncoderModel(
-            T5Config(vocab_size=200, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-        ).save_pretrained(folder)
-    else:
+    """A small encoder of random weights, as a folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    local_t5.make(TEXTS, folder, heads=1)
+    if request.param == "bert":
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-        BertModel(BertConfig(vocab_size=200, **sizes)).save_pretrained(folder)
-    return folder
+        BertModel(BertConfig(vocab_size=4000, **sizes)).save_pretrained(folder)
+    return str(folder)
 
 
 def test_a_text_embeds_as_it_does_alone(model):

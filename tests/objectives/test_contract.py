@@ -101,9 +101,9 @@ def test_a_collapsed_embedding_costs_more(method: str, text_model: str) -> None:
 
     def cost(change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         model = build(method, text_model)
-        for pool in (*model.towers.pools.values(), model.towers.text_pool):
-            if pool is not None:
-                pool.register_forward_hook(lambda _, given, made: change(made))
+        pools = [*model.towers.pools.values()] + ([] if model.towers.text is None else [model.towers.text.pool])
+        for pool in pools:
+            pool.register_forward_hook(lambda _, given, made: change(made))
         return terms(model)
 
     collapsed, random = cost(lambda x: torch.ones_like(x)), cost(lambda x: torch.randn(x.shape))

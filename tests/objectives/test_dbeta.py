@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from batches import fill_padding, make, reorder, tiny
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
+from torch.nn import functional
 
 from ecgfm.batch import Batch
 from ecgfm.model.config import SIZES, TowerConfig
@@ -126,11 +126,9 @@ def test_3_rows_without_a_report_do_not_shift_the_others(model: Pretraining) -> 
 
 def test_4_more_padding_changes_no_loss(model: Pretraining, published: Pretraining) -> None:
     batch = make()
-    wide = {name: F.pad(getattr(batch, name), (0, 10)) for name in ("words", "far_words")}
+    wide = {name: functional.pad(getattr(batch, name), (0, 10)) for name in ("words", "far_words")}
     for each in (model, published):
-        torch.testing.assert_close(
-            terms(each, replace(batch, **wide)), terms(each, batch), rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(terms(each, replace(batch, **wide)), terms(each, batch), rtol=1e-4, atol=1e-5)
 
 
 def test_5_the_target_is_the_whole_signal(model: Pretraining) -> None:

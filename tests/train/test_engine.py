@@ -1,12 +1,10 @@
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from ranks import run
 from toy import BATCH, RUN, Toy, engine, world_batch
-from workers import part, together
 
 from ecgfm.train.engine import NonFiniteError, TorchEngine
 
@@ -120,21 +118,15 @@ def test_another_model_s_state_is_refused() -> None:
     assert "model: heads.mean.bias" in one.load(short, partly=True)
 
 
-def member(folder: Path) -> None:
+def five_steps() -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     made = engine(dropout=0)
-    curve = steps(made, 5)
-    figures = {f"{i}/{name}": torch.tensor(value) for i, row in enumerate(curve) for name, value in row.items()}
-    save_file(weights(made) | figures, part(folder, "found"))
+    return steps(made, 5), weights(made)
 
 
-def test_two_processes_are_one_batch(tmp_path: Path) -> None:
-    together(2, member, tmp_path)
-    made = engine(dropout=0)
-    curve = steps(made, 5)
-    for rank in range(2):
-        found = load_file(tmp_path / f"found-{rank}.pt")
-        for i, row in enumerate(curve):
-            for name, value in row.items():
-                assert float(found[f"{i}/{name}"]) == pytest.approx(value, rel=1e-5)
-        for name, tensor in weights(made).items():
-            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6)
+def test_two_processes_are_one_batch() -> None:
+    curve, last = five_steps()
+    for theirs, weights_there in run(2, five_steps):
+        for ours, row in zip(curve, theirs, strict=True):
+            assert row == pytest.approx(ours, rel=1e-5)
+        for name, tensor in last.items():
+            torch.testing.assert_close(weights_there[name], tensor, rtol=1e-4, atol=1e-6)

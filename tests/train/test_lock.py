@@ -1,10 +1,10 @@
 import os
 import signal
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from workers import SERVER, alone
 
 from ecgfm.data.storage import Folder
 from ecgfm.train import lock
@@ -12,7 +12,6 @@ from ecgfm.train.lock import ClaimedError, sole_writer
 
 
 def hold(folder: str, is_local: bool) -> None:
-    alone()
     hasten(None, is_local)
     with sole_writer(Folder(folder)):
         Folder(folder).write("held", b"")
@@ -33,7 +32,7 @@ def test_a_second_start_is_refused_until_the_first_is_dead(
 ) -> None:
     hasten(monkeypatch, is_local)
     folder = Folder(str(tmp_path))
-    first = SERVER.Process(target=hold, args=(str(tmp_path), is_local))
+    first = get_context("forkserver").Process(target=hold, args=(str(tmp_path), is_local))
     first.start()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ranks import run as in_processes
 from toy import BATCH, RUN, curve, engine, start, stream, world_batch
-from workers import together
 
 from ecgfm.batch import Batch
 from ecgfm.data.plan import Position
@@ -193,7 +193,7 @@ def test_on_another_number_of_processes_it_goes_on(tmp_path: Path) -> None:
     """Two processes make the first half (of the same schedule), one the second: the curve of one process throughout."""
     one, mixed = tmp_path / "one", tmp_path / "mixed"
     start(one, dropout=0)
-    together(2, half, mixed)
+    in_processes(2, half, mixed)
     assert steps(Folder(str(mixed)))[-1] == 15
     start(mixed, dropout=0)
     for ours, theirs in zip(curve(mixed), curve(one), strict=True):

@@ -50,9 +50,7 @@ def build(text: str, train: bool = True, **objectives) -> Pretraining:
 
 def test_the_run_as_an_equation(text_model: str) -> None:
     model = build(text_model, dbeta=dbeta.Config(), variance=Config())
-    assert model.equation() == (
-        "loss = 1*dbeta/mlm + 1*dbeta/mem + 1*dbeta/etm + 1*dbeta/ets + 0.5*variance/variance"
-    )
+    assert model.equation() == ("loss = 1*dbeta/mlm + 1*dbeta/mem + 1*dbeta/etm + 1*dbeta/ets + 0.5*variance/variance")
     loss, terms = model(make(), 1)
     torch.testing.assert_close(loss, sum(model.weights[name] * value for name, value in terms.items()))
     assert model.columns == {"text", "far"}
@@ -65,7 +63,7 @@ def test_terms_that_were_not_declared(text_model: str) -> None:
 
 def test_a_tower_that_nobody_asks_for_is_not_built(text_model: str) -> None:
     model = build(text_model, variance=Config())
-    assert model.towers.text is model.towers.text_pool is model.towers.config.text is None
+    assert model.towers.text is model.towers.config.text is None
     assert model.groups()["text"] == []
     assert model.towers.config.pools == {"summary": Project()}
     assert not model.columns
@@ -104,8 +102,8 @@ def test_groups_are_all_that_learns(text_model: str) -> None:
     groups = model.groups()
     everything = [id(parameter) for group in groups.values() for parameter in group]
     assert sorted(everything) == sorted(id(parameter) for parameter in model.parameters())
-    assert {id(p) for p in groups["text"]} == {id(p) for p in model.towers.text.parameters()}
-    assert id(model.towers.text_pool.map.weight) in {id(p) for p in groups["heads"]}
+    assert {id(p) for p in groups["text"]} == {id(p) for p in model.towers.text.model.parameters()}
+    assert id(model.towers.text.pool.map.weight) in {id(p) for p in groups["heads"]}
     assert id(model.towers.pools["summary"].map.weight) in {id(p) for p in groups["ecg"]}
     model.towers.text.requires_grad_(False)
     assert model.groups()["text"] == []

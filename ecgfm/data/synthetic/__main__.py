@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 import tyro
 
 from ecgfm.data.synthetic.corpus import Shape, write

@@ -4,7 +4,7 @@ Dipoles are written (left, down, forward) in mV. Times are in ms: from the peak 
 the onset of the QRS once it is put together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -31,7 +31,7 @@ RIGHT_BLOCK = ((58, 19, -0.42, -0.05, 0.62),)  # the right ventricle is late and
 FROM_APEX = ((-20, 16), (12, 24), (56, 24)), ((0.25, -0.25, -0.15), (0.25, -0.75, -0.65), (0.20, -0.50, -0.60))
 # Repolarisation turns against a slow QRS: mV of T and of ST per mV ms of its area.
 AGAINST_T, AGAINST_ST = 1 / 230, 1 / 1100
-LEFT_FROM = 0.25  # the severity at which a left block begins to show
+LEFT_FROM, LEFT_FULL = 0.25, 0.62  # the severities at which a left block begins to show, and is complete
 TALLEST = 2.0  # mV from peak to peak in a limb lead, without hypertrophy
 RIGHT_AGAINST = 3.0  # the late right ventricle stands alone, nothing cancels it
 
@@ -42,8 +42,6 @@ class Beat:
 
     qrs: Waves
     repolarisation: Waves  # its clock follows the beat's own cycle
-    qrs_ms: float
-    qt_ms: float
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,11 @@ def heart(visit: Visit, rng: np.random.Generator) -> Heart:
     shrink = _shrink(visit.severity, _limb_voltage(plain + left + right))
     qrs, field = (plain + left + right) * shrink, field * min(1.0, shrink)
     against = -shrink * (left.area() + RIGHT_AGAINST * right.area())
-    qrs_ms = extent(qrs)[1]
-    qt = visit.qt(qrs_ms)
     atria, p_ms = _p_wave(visit, field, rng)
     ectopic = np.array(build.ectopic) * 1.35 / np.linalg.norm(build.ectopic)
     bizarre = ramp(visit.severity["pvc"], 0.3, 0.6)
     return Heart(
-        conducted=Beat(qrs, _repolarisation(visit, field, against, qrs_ms, qt, rng), qrs_ms, qt),
+        conducted=Beat(qrs, _repolarisation(visit, field, against, rng)),
         premature=_wide(field, ((0, 20, *(0.8 * ectopic)), (38, 25, *ectopic)), 110 + 45 * bizarre, visit),
         paced=_wide(field, _from_electrode(build.pacing), PACED_QRS, visit),
         p_wave=atria,
@@ -110,18 +106,20 @@ def _frontal(angle: float) -> Float[np.ndarray, "3 3"]:
 def _ventricles(visit: Visit, field: Float[np.ndarray, "8 3"]) -> tuple[Waves, Waves, Waves]:
     """A conducted QRS from its onset: what spreads through the bundles, and what a left and a right block add."""
     turn = 0.0
-    for _ in range(8):  # the body sees the frontal plane as an ellipse: half steps towards the axis meet it
-        plain, left, right = _spread(visit, field @ _frontal(turn))
+    for _ in range(7):  # the body sees the frontal plane as an ellipse: half steps towards the axis meet it
+        plain, left, _ = _spread(visit, field @ _frontal(turn))
         turn += 0.5 * ((visit.axis - (plain + left).axis() + 180) % 360 - 180)
+    plain, left, right = _spread(visit, field @ _frontal(turn))
     first, last = extent(plain + left + right)
     stretch = visit.conducted_qrs / (last - first)
-    return tuple(waves.moved(-first * stretch, stretch) for waves in (plain, left, right))
+    start = -first * stretch
+    return plain.moved(start, stretch), left.moved(start, stretch), right.moved(start, stretch)
 
 
 def _spread(visit: Visit, field: Float[np.ndarray, "8 3"]) -> tuple[Waves, Waves, Waves]:
     """What spreads through the bundles, and what a left and a right block make of it."""
     severity = visit.severity
-    left, right = ramp(severity["lbbb"], LEFT_FROM, 0.62), ramp(severity["rbbb"], 0.2, 0.75)
+    left, right = ramp(severity["lbbb"], LEFT_FROM, LEFT_FULL), ramp(severity["rbbb"], 0.2, 0.75)
     big = 1 + 0.9 * ramp(severity["lvh"], 0.2, 1.0)
     *start, (centre, width, *wall), (last, narrow, *base) = NORMAL
     grown = (*start, (centre, width, *(big * x for x in wall)), (last, narrow, *(big * x for x in base)))
@@ -130,56 +128,55 @@ def _spread(visit: Visit, field: Float[np.ndarray, "8 3"]) -> tuple[Waves, Waves
 
 
 def _scar(visit: Visit, qrs: Waves) -> Waves:
-    """A scar does not depolarise: what faces it early is lost, and the wall across from it is seen instead."""
+    """A scar does not depolarise: what faces it early is lost, and the wall across from it is seen instead.
+
+    A narrow q, as some healthy hearts have it, is as deep as a small scar's and half as wide.
+    """
     height = float(np.abs(qrs.amplitude).max())
+    share = np.array([0.85, 0.85, 0.5])  # of septum, apex and free wall: what can be lost of each
     for territory in TERRITORIES:
         depth = ramp(visit.severity[f"infarct_{territory}"], 0.2, 1.0)
         if depth:
             face = FACES[territory]
+            left = 1 - depth * np.clip(face, 0, 1)[:, None] * share
             amplitude = qrs.amplitude.copy()
-            towards = amplitude > 0
-            lost = 0.85 * depth * np.clip(face, 0, 1)[:, None] * np.array([1, 1, 0.6] + [0] * (amplitude.shape[1] - 3))
-            amplitude = np.where(towards, amplitude * (1 - lost), amplitude)
-            kept = Waves(qrs.centre, qrs.before, qrs.after, qrs.flat, amplitude)
-            qrs = kept + wave(-23, 13, 12, -face * height * 0.55 * depth)
+            amplitude[:, :3] *= np.where(amplitude[:, :3] > 0, left, 1)
+            qrs = replace(qrs, amplitude=amplitude) + wave(-23, 13, 12, -0.55 * depth * height * face)
     for territory, depth in zip(TERRITORIES, visit.subject.build.narrow_q, strict=True):
         if depth:
-            qrs = qrs + wave(-24, 6, 6, -np.clip(FACES[territory], 0, 1) * height * depth)
+            qrs = qrs + wave(-24, 6, 6, -depth * height * np.clip(FACES[territory], 0, 1))
     return qrs
 
 
 def _repolarisation(
-    visit: Visit,
-    field: Float[np.ndarray, "8 3"],
-    against: Float[np.ndarray, "8"],
-    qrs_ms: float,
-    qt: float,
-    rng: np.random.Generator,
+    visit: Visit, field: Float[np.ndarray, "8 3"], against: Float[np.ndarray, "8"], rng: np.random.Generator
 ) -> Waves:
-    build, severity = visit.subject.build, visit.severity
+    """T, the ST segment, and what is left of the QRS at its end; `against` is the area that a block reverses."""
+    build, severity, qrs = visit.subject.build, visit.severity, visit.conducted_qrs
     size, *points = build.t_wave
-    angle = np.deg2rad(40 + 0.35 * (visit.axis - 40))
+    angle = np.deg2rad(40 + 0.35 * (visit.axis - 40))  # T follows the QRS, at a distance
     dipole = np.array([0.36 * np.cos(angle), 0.36 * np.sin(angle), 0.15]) + points + rng.normal(0, 0.02, 3)
-    t = field @ dipole * size * np.exp(rng.normal(0, 0.12)) * (1 - 0.85 * ramp(severity["lbbb"], LEFT_FROM, 0.62))
-    st = against * AGAINST_ST
-    strain = build.strain * ramp(severity["lvh"], 0.45, 0.95)
-    t += against * AGAINST_T - strain * 0.5 * FACES["lateral"]
-    st -= strain * 0.1 * FACES["lateral"]
-    inverted = ramp(severity["t_inversion"], 0.2, 1.0)
-    face = FACES[visit.territory]
-    t = t * (1 - min(1.0, inverted / 0.35) * np.clip(face, 0, 1)) - face * 0.5 * max(0.0, inverted - 0.25)
+    size *= np.exp(rng.normal(0, 0.12)) * (1 - 0.85 * ramp(severity["lbbb"], LEFT_FROM, LEFT_FULL))
+    strain = build.strain * ramp(severity["lvh"], 0.45, 0.95) * FACES["lateral"]
+    t = field @ dipole * size + against * AGAINST_T - 0.5 * strain
+    st = against * AGAINST_ST - 0.1 * strain
+    inverted, face = ramp(severity["t_inversion"], 0.2, 1.0), FACES[visit.territory]
+    t = t * (1 - min(1.0, inverted / 0.35) * np.clip(face, 0, 1)) - 0.5 * max(0.0, inverted - 0.25) * face
     for territory in TERRITORIES:
         up = 0.5 * ramp(severity[f"st_elevation_{territory}"], 0.2, 1.0) ** 1.5
         down = 0.35 * ramp(severity[f"st_depression_{territory}"], 0.2, 1.0) ** 1.4
-        st += (up - down) * FACES[territory]
-        t += (0.6 * up - 0.2 * down) * FACES[territory]
-    after = 0.08 * qt * build.t_width
+        st = st + (up - down) * FACES[territory]
+        t = t + (0.6 * up - 0.2 * down) * FACES[territory]
+    junction = np.array(build.junction) @ np.stack([FACES[territory] for territory in TERRITORIES])
+    return _st_t(qrs, visit.qt(qrs), st, t, build.t_width) + wave(qrs + 8, 25, 48, junction)
+
+
+def _st_t(qrs: float, qt: float, st: Float[np.ndarray, "8"], t: Float[np.ndarray, "8"], width: float) -> Waves:
+    """A plateau that begins in the QRS and runs into a T wave, which rises slower than it falls and ends at `qt`."""
+    after = 0.08 * qt * width
     peak = qt - 2.2 * after
-    junction = sum(mv * FACES[territory] for mv, territory in zip(build.junction, TERRITORIES, strict=True))
-    return (
-        wave(peak, 1.8 * after, after, t)
-        + wave(qrs_ms + 0.3 * (peak - qrs_ms), 70, 0.45 * (peak - qrs_ms) + 15, st, flat=True)
-        + wave(qrs_ms + 8, 25, 48, junction * (visit.rhythm != "paced"))
+    return wave(peak, 1.8 * after, after, t) + wave(
+        qrs + 0.3 * (peak - qrs), 70, 0.45 * (peak - qrs) + 15, st, flat=True
     )
 
 
@@ -195,11 +192,7 @@ def _wide(field: Float[np.ndarray, "8 3"], table: tuple, width: float, visit: Vi
     stretch = width / (last - first)
     qrs = qrs.moved(-first * stretch, stretch)
     against = -qrs.area()
-    qt = visit.qt(width)
-    after = 0.09 * qt
-    peak = qt - 2.2 * after
-    st = wave(width + 0.3 * (peak - width), 60, 0.45 * (peak - width) + 15, against * AGAINST_ST, flat=True)
-    return Beat(qrs, wave(peak, 1.5 * after, after, against * AGAINST_T) + st, width, qt)
+    return Beat(qrs, _st_t(width, visit.qt(width), against * AGAINST_ST, against * AGAINST_T, 1.1))
 
 
 def _p_wave(visit: Visit, field: Float[np.ndarray, "8 3"], rng: np.random.Generator) -> tuple[Waves, float]:

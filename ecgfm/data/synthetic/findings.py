@@ -32,17 +32,15 @@ FINDINGS = (
     "low_voltage",
     "paced",
 )
+RATES_AND_RHYTHMS = FINDINGS[:5]
 ST = tuple(f for f in FINDINGS if f.startswith("st_"))
 INFARCTS = tuple(f for f in FINDINGS if f.startswith("infarct_"))
 
 # A finding that stands clearly in the signal hides these: a machine does not name them, and they are not drawn.
 HIDES = {
-    "paced": ("first_degree_av_block", "lbbb", "rbbb", "left_axis", "right_axis", "lvh", *ST, "t_inversion")
-    + (*INFARCTS, "long_qt", "low_voltage"),
+    "paced": tuple(f for f in FINDINGS if f not in (*RATES_AND_RHYTHMS, "paced", "pvc", "pac")),
     "lbbb": ("rbbb", "lvh", *ST, "t_inversion", "infarct_anterior", "infarct_lateral", "long_qt", "low_voltage"),
     "rbbb": ("lbbb", "lvh", "long_qt"),
-    "atrial_fibrillation": ("first_degree_av_block", "pac"),
-    "atrial_flutter": ("first_degree_av_block", "pac"),
     "lvh": ("low_voltage",),
     **{f"st_elevation_{t}": (f"st_depression_{t}", "t_inversion") for t in TERRITORIES},
 }

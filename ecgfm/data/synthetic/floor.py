@@ -1,7 +1,8 @@
 """How far simple measurements and full knowledge go: the floor and the ceiling between which every claim is set.
 
 The floor is a detector on what a ruler gives: rate and its variation, intervals, and per-lead heights taken from a
-median beat of the noisy signal. The ceiling is an oracle that is told each severity, but not how the machine's toss fell.
+median beat of the noisy signal. The ceiling is an oracle that is told each severity, but not how the machine's toss
+fell.
 """
 
 from collections.abc import Mapping

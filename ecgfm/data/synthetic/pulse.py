@@ -1,7 +1,7 @@
 """A pulse wave at the finger from the same heart beats: a second kind of channel, at its own rate."""
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from ecgfm.data.synthetic.heart import PREMATURE, Beats
 from ecgfm.data.synthetic.waves import Waves, add
@@ -21,7 +21,7 @@ def pulse(beats: Beats, seconds: float, age: float, rng: np.random.Generator) ->
     filling = np.clip((beats.rr / mean - 0.45) / 0.55, 0.05, 1.25) * np.where(beats.kind == PREMATURE, 0.45, 1.0)
     samples = round(seconds * RATE)
     signal = np.zeros((8, samples), dtype=np.float32)
-    gain: Float[np.ndarray, "beat"] = filling * (1 + 0.03 * rng.standard_normal(len(filling)))
+    gain = filling * (1 + 0.03 * rng.standard_normal(len(filling)))
     add(signal, RATE, beats.ventricular + delay, _waves(age), gain, np.full(len(gain), min(1.15, mean / 0.8) ** 0.5))
     time = np.arange(samples) / RATE
     breath = 0.06 * np.sin(2 * np.pi * beats.respiration * time + rng.uniform(0, 2 * np.pi))

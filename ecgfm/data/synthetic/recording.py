@@ -48,7 +48,7 @@ def record(visit: Visit, rate: float = 500, seconds: float = 10, mains_hz: float
 def lose(
     samples: Int16[np.ndarray, "12 time"], rng: np.random.Generator
 ) -> tuple[Int16[np.ndarray, "12 time"], str | None]:
-    """In about one recording of eighty an electrode comes off: a chest lead is flat or missing, or all leads end early."""
+    """In one recording of eighty an electrode comes off: a chest lead is flat or missing, or all leads end early."""
     if rng.random() > LOST:
         return samples, None
     samples, kind = samples.copy(), str(rng.choice(["flat", "missing", "cut"]))

@@ -112,7 +112,7 @@ def _build(rng: np.random.Generator, age: float, sex: str) -> Build:
         electrodes=tuple(rng.normal(0, 0.12, 8).tolist()),
         qrs=float(rng.uniform(104, 128) if rng.random() < 0.1 else np.clip(rng.normal(90, 7), 76, 108)),
         narrow_q=_some(rng, 0.22, 0.08, 0.35),
-        junction=tuple(u - d for u, d in zip(up, down, strict=True)),
+        junction=(up[0] - down[0], up[1] - down[1], up[2] - down[2]),
         t_wave=(float(np.exp(rng.normal(0, 0.35))), *rng.normal(0, 0.08, 3).tolist()),
         t_width=float(np.exp(rng.normal(0, 0.2))),
         strain=float(rng.random()),
@@ -124,9 +124,10 @@ def _build(rng: np.random.Generator, age: float, sex: str) -> Build:
     )
 
 
-def _some(rng: np.random.Generator, share: float, low: float, high: float) -> tuple[float, ...]:
+def _some(rng: np.random.Generator, share: float, low: float, high: float) -> tuple[float, float, float]:
     """Per territory a number between low and high, or for most subjects 0."""
-    return tuple(np.where(rng.random(3) < share, rng.uniform(low, high, 3), 0.0).tolist())
+    anterior, inferior, lateral = np.where(rng.random(3) < share, rng.uniform(low, high, 3), 0.0).tolist()
+    return anterior, inferior, lateral
 
 
 def _axis(rng: np.random.Generator, risk: float) -> float:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
-from ecgfm.data.synthetic.findings import CLEAR, FINDINGS, INFARCTS, TERRITORIES, hide, latent, present, ramp
+from ecgfm.data.synthetic.findings import CLEAR, FINDINGS, HIDDEN, INFARCTS, TERRITORIES, hide, latent, present, ramp
 from ecgfm.data.synthetic.subject import CHRONIC, Subject
 from ecgfm.draw import generator
 
@@ -20,6 +20,12 @@ ACUTE = {
     "t_inversion": 0.09,
     "pvc": 0.075,
     "pac": 0.06,
+}
+UNSEEN = {  # what needs P waves, or a sinus node that sets the pace
+    "sinus": (),
+    "fibrillation": ("first_degree_av_block", "pac"),
+    "flutter": ("first_degree_av_block", "pac"),
+    "paced": ("pac",),
 }
 PAROXYSM = 0.72  # share of a fibrillating or fluttering subject's visits at which the rhythm is there
 PACED_QRS = 155.0  # ms
@@ -83,7 +89,7 @@ def visit(subject: Subject, number: int) -> Visit:
         "left_axis": float(np.clip(0.5 + (-30 - axis) / 90, 0, 1)),
         "right_axis": float(np.clip(0.5 + (axis - 95) / 90, 0, 1)),
     }
-    severity = hide(severity)
+    severity = hide(severity | {f: min(severity[f], HIDDEN) for f in UNSEEN[rhythm]})
     severity["sinus_rhythm"] = 1 - max(severity[f] for f in ("atrial_fibrillation", "atrial_flutter", "paced"))
     return Visit(
         subject=subject,

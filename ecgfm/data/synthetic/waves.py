@@ -1,6 +1,6 @@
 """Waves and their sums: each is a bell with two slopes, or a plateau, seen with an amplitude in each lead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -20,12 +20,15 @@ class Waves:
 
     def __add__(self, other: "Waves") -> "Waves":
         return Waves(
-            *(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("centre", "before", "after", "flat")),
+            np.concatenate([self.centre, other.centre]),
+            np.concatenate([self.before, other.before]),
+            np.concatenate([self.after, other.after]),
+            np.concatenate([self.flat, other.flat]),
             np.concatenate([self.amplitude, other.amplitude], axis=1),
         )
 
     def __mul__(self, factor: float) -> "Waves":
-        return Waves(self.centre, self.before, self.after, self.flat, self.amplitude * factor)
+        return replace(self, amplitude=self.amplitude * factor)
 
     def moved(self, by: float, stretch: float = 1.0) -> "Waves":
         """Stretched about time 0, then moved."""

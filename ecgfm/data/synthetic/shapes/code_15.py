@@ -42,29 +42,30 @@ def tracing(visit: Visit, per_millivolt: float) -> Float32[np.ndarray, "4096 12"
 
 def write(folder: Path, seed: int, records: int) -> Iterator[Row]:
     """Exams go to the parts in turn; each part ends in a row of zeros under exam_id 0."""
-    parts = [h5py.File(folder / f"exams_part{part}.hdf5", "w") for part in range(PARTS)]
-    for file in parts:
-        file.create_dataset("tracings", (0, LENGTH, 12), "f4", maxshape=(None, LENGTH, 12), chunks=(1, LENGTH, 12))
-        file.create_dataset("exam_id", (0,), "i8", maxshape=(None,))
+    files = [h5py.File(folder / f"exams_part{part}.hdf5", "w") for part in range(PARTS)]
+    parts = [(_growing(file, "tracings", (LENGTH, 12), "f4"), _growing(file, "exam_id", (), "i8")) for file in files]
     with open(folder / "exams.csv", "w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for count, visit in enumerate(visits(seed, records)):
-            file, exam = parts[count % PARTS], 100_001 + 7 * count
-            _append(file, exam, tracing(visit, per_millivolt=1.0))
+            exam = 100_001 + 7 * count
+            _append(parts[count % PARTS], exam, tracing(visit, per_millivolt=1.0))
             marks = [visit.present[finding] for finding in CODE.values()]
             normal = {f for f, there in visit.present.items() if there} == {"sinus_rhythm"}
             person = (int(visit.age), visit.subject.sex == "M", f"{visit.age:.3f}")
             trace = f"exams_part{count % PARTS}.hdf5"
             writer.writerow((exam, *person, *marks, 1000 + visit.subject.index, "", "", normal, trace))
             yield Row(f"{trace}#{count // PARTS}", str(1000 + visit.subject.index), visit)
-    for file in parts:
-        _append(file, 0, np.zeros((LENGTH, 12), dtype=np.float32))
+    for file, part in zip(files, parts, strict=True):
+        _append(part, 0, np.zeros((LENGTH, 12), dtype=np.float32))
         file.close()
 
 
-def _append(file: h5py.File, exam: int, samples: Float32[np.ndarray, "4096 12"]) -> None:
-    for name, value in (("tracings", samples), ("exam_id", exam)):
-        dataset = file[name]
+def _growing(file: h5py.File, name: str, row: tuple[int, ...], kind: str) -> h5py.Dataset:
+    return file.create_dataset(name, (0, *row), kind, maxshape=(None, *row), chunks=(1, *row))
+
+
+def _append(part: tuple[h5py.Dataset, h5py.Dataset], exam: int, samples: Float32[np.ndarray, "4096 12"]) -> None:
+    for dataset, value in zip(part, (samples, exam), strict=True):
         dataset.resize(len(dataset) + 1, axis=0)
         dataset[-1] = value

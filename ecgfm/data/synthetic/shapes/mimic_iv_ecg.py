@@ -1,4 +1,4 @@
-"""MIMIC-IV-ECG's tree: WFDB files by subject and study, the list of records, and the carts' measurements and reports."""
+"""MIMIC-IV-ECG's tree: WFDB files by subject and study, the list of records, the carts' measurements and reports."""
 
 import csv
 import hashlib
@@ -15,7 +15,6 @@ from ecgfm.data.synthetic.pulse import RATE as PULSE_RATE
 from ecgfm.data.synthetic.pulse import pulse
 from ecgfm.data.synthetic.recording import Recording, lose, record
 from ecgfm.data.synthetic.report import report
-from ecgfm.data.synthetic.visit import Visit
 
 ON_DISK = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")  # aVF before aVL
 GAIN, RATE, SECONDS = 200, 500, 10
@@ -122,6 +121,5 @@ def _tables(folder: Path, listed: list[tuple], measured: list[tuple], sums: list
             writer.writerow(columns)
             writer.writerows(rows)
     put(folder, "RECORDS", "".join(f"{row[-1]}\n" for row in listed))
-    for name in ("RECORDS", *files):
-        sums.append((name, hashlib.sha256((folder / name).read_bytes()).hexdigest()))
+    sums += [(name, hashlib.sha256((folder / name).read_bytes()).hexdigest()) for name in ("RECORDS", *files)]
     put(folder, "SHA256SUMS.txt", "".join(f"{digest} {name}\n" for name, digest in sorted(sums)))

@@ -1,0 +1,75 @@
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecgfm import cli
+
+pytestmark = pytest.mark.ray
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["ecgfm", *map(str, arguments)])
+    return cli.main()
+
+
+def test_whole_shards_verify(made_shards: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert run(monkeypatch, "verify", made_shards) == 0
+    assert "files are whole" in capsys.readouterr().out
+
+
+def test_a_damaged_shard_is_named_with_the_remedy(
+    made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(made_shards, tmp_path / "copy")
+    with open(tmp_path / "copy" / "train-00001.parquet", "r+b") as shard:
+        shard.seek(3000)
+        shard.write(b"\0\1\2")
+    assert run(monkeypatch, "verify", tmp_path / "copy") == 1
+    out = capsys.readouterr().out
+    assert "damaged: train-00001.parquet" in out
+    assert "--repair" in out
+
+
+def test_a_published_corpus_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.dat").write_bytes(b"abc")
+    sums = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a.dat\n"
+    (tmp_path / "SHA256SUMS.txt").write_text(sums)
+    assert run(monkeypatch, "verify", tmp_path) == 0
+    (tmp_path / "a.dat").write_bytes(b"abd")
+    assert run(monkeypatch, "verify", tmp_path) == 1
+    assert "changed: a.dat" in capsys.readouterr().out
+
+
+def test_pictures_of_a_shard(made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ecg, card = tmp_path / "ecg.png", tmp_path / "card.png"
+    assert run(monkeypatch, "show", made_shards / "train-00000.parquet", "--row", 9, "--to", ecg) == 0
+    assert run(monkeypatch, "card", made_shards, "--to", card) == 0
+    assert ecg.read_bytes()[:4] == card.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "train-00000.parquet", "--row", "900"), "has no row 900"),
+        (("show", "train-09999.parquet"), "has no row 0: it has 0 rows"),
+        (("show", "nothing"), "missing-file"),
+        (("card", "nowhere"), "nowhere"),
+        (("verify", "nowhere"), "corpora.md"),
+    ],
+)
+def test_what_is_not_there_is_said_once(
+    arguments: tuple[str, ...],
+    message: str,
+    made_shards: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(made_shards)
+    assert run(monkeypatch, *arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error

@@ -1,0 +1,99 @@
+import pickle
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from ecgfm.run import Cadence, Frame, Optimizer, Run, describe, differences, identity, override
+
+
+@dataclass(frozen=True)
+class Towers:
+    heads: int = 12
+    pools: dict[str, float] = field(default_factory=lambda: {"summary": 1.0})
+
+
+@dataclass(frozen=True)
+class Config:
+    terms: dict[str, float] = field(default_factory=lambda: {"mlm": 1.0, "mem": 1.0})
+
+
+RUN = Run(Towers(), {"dbeta": Config()}, batch=128, steps=300_000)
+
+
+def test_a_run_is_a_value() -> None:
+    assert pickle.loads(pickle.dumps(RUN)) == RUN
+    assert RUN.frame.samples == 5000
+    assert Frame(rate=360, seconds=2.5).samples == 900
+
+
+def test_override_by_dotted_name() -> None:
+    changed = override(RUN, {"towers.heads": 4, "objectives.dbeta.terms.mlm": 0.5, "optimizer.clip": None})
+    assert changed.towers.heads == 4
+    assert changed.objectives["dbeta"].terms == {"mlm": 0.5, "mem": 1.0}
+    assert changed.optimizer == replace(Optimizer(), clip=None)
+    assert override(RUN, {}) == RUN
+    assert RUN.towers.heads == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("optimiser.clip", "Run has no 'optimiser'; did you mean 'optimizer'?"),
+        ("objectives.dbeta.terms.mln", "dict has no 'mln'; did you mean 'mlm'?"),
+        ("frame.zzz", "Frame has no 'zzz'; there are rate, seconds"),
+        ("batch.size", "int has no 'size'; there are none"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        override(RUN, {name: 1})
+    assert hint in str(caught.value)
+
+
+def test_identity_is_of_what_decides_the_curve() -> None:
+    def of(run: Run, **inputs: str) -> str:
+        return identity(describe(run), inputs)
+
+    assert of(RUN) == of(replace(RUN)) == of(replace(RUN, cadence=Cadence(save=7)))
+    others = [
+        of(replace(RUN, seed=1)),
+        of(override(RUN, {"objectives.dbeta.terms.mem": 0.5})),
+        of(replace(RUN, objectives={"other": Config()})),
+        of(replace(RUN, towers=Config())),
+        of(RUN, shards="abc"),
+    ]
+    assert len({of(RUN), *others}) == 6
+
+
+def test_a_recipe_becomes_json_and_says_what_its_parts_are() -> None:
+    described = describe(RUN)
+    assert described["objectives"]["dbeta"] == {"is": f"{__name__}.Config", "terms": {"mlm": 1.0, "mem": 1.0}}
+    assert described["optimizer"]["betas"] == [0.9, 0.98]
+    with pytest.raises(TypeError, match="not PosixPath"):
+        describe({"where": Path("x")})
+
+
+def test_differences_are_told_by_dotted_name() -> None:
+    changed = override(RUN, {"batch": 64, "objectives.dbeta.terms.mem": 0.0})
+    assert differences(describe(RUN), describe(changed)) == [
+        "batch: 128 -> 64",
+        "objectives.dbeta.terms.mem: 1.0 -> 0.0",
+    ]
+    assert differences({"a": 1}, {"b": 1}) == ["a: 1 -> absent", "b: absent -> 1"]
+
+
+def test_every_step_has_a_seed_of_its_own() -> None:
+    assert len({replace(RUN, seed=seed).step_seed(step) for seed in range(20) for step in range(20)}) == 400
+
+
+def test_shrink_keeps_the_method() -> None:
+    small = RUN.shrink(Towers(heads=2), batch=8, steps=300)
+    assert (small.towers.heads, small.batch, small.steps) == (2, 8, 300)
+    assert (small.cadence.log, small.cadence.save, small.cadence.evaluate) == (1, 1, 1)
+    assert (small.objectives, small.optimizer, small.schedule, small.frame) == (
+        RUN.objectives,
+        RUN.optimizer,
+        RUN.schedule,
+        RUN.frame,
+    )
