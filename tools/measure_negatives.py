@@ -142,9 +142,8 @@ def _of_shards(folder: str) -> Said:
 
 
 def _distinct(texts: pa.StringArray, found: Bool[np.ndarray, "record finding"]) -> Said:
-    table = reports.report_table(texts)
-    ids = pa.compute.index_in(texts, table["text"].combine_chunks())
-    return Said(table["text"].to_pylist(), ids.to_numpy().astype(np.int64), found)
+    encoded = texts.dictionary_encode()
+    return Said(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64), found)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,7 @@ Rows = Integer[np.ndarray, "channel time"]
 ARRAYS = {"16": "<i2", "61": ">i2", "32": "<i4"}
 WIDE = ("8", "24", "524")  # the others that may need more than 16 bits; format 8 stores differences
 FLAC = ("508", "516", "524")
-MOST_FLAC = (
-    1 << 28
-)  # a day of 12 leads at 250 Hz, 1 GB decoded: a small file may claim to hold more, and not be believed
+MOST_FLAC = 1 << 28  # a day of 12 leads at 250 Hz, 1 GB decoded: a file that claims to hold more is not believed
 # So many bytes hold so many samples.
 BLOCKS = {"16": (2, 1), "61": (2, 1), "32": (4, 1), "8": (1, 1), "80": (1, 1), "160": (2, 1), "24": (3, 1)}
 BLOCKS |= {"212": (3, 2), "310": (4, 3), "311": (4, 3)}

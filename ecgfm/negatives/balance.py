@@ -56,10 +56,10 @@ def weights(
         k = np.where((similarity >= low) & (similarity <= high), np.float32(1), np.float32(LEAK))
         return k * (text[some, None] != text[typical])
 
-    k, v = kernel(typical), np.ones(len(typical))
+    k, z = kernel(typical), np.ones(len(typical))
     for _ in range(_ROUNDS):
-        z = _bounded(k @ (p * v))
         v = 1 / _bounded(k @ (p / z))
+        z = _bounded(k @ (p * v))
     chunks = np.split(np.arange(len(use)), range(_CHUNK, len(use), _CHUNK))
     return use / _bounded(np.concatenate([kernel(some) @ (p / z) for some in chunks]))
 

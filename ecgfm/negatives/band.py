@@ -62,6 +62,8 @@ class Band:
             chosen[rows[better]] = np.take_along_axis(proposed, best, 1)[better, 0]
             least[rows] = np.minimum(least[rows], score.min(1))
             rows = rows[~taken.any(1)]
+            if not len(rows):
+                break
         return chosen
 
     def _proposed(self, reports: Int64[np.ndarray, "B"], u: Float64[np.ndarray, "B k"]) -> Int64[np.ndarray, "B k"]:

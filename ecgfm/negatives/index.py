@@ -40,8 +40,8 @@ class FarIndex:
     @property
     def name(self) -> str:
         """A hash of all that the far lists depend on."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.vectors))
-        digest.update(self.candidates)
+        digest = hashlib.sha256(np.ascontiguousarray(self.vectors).data)
+        digest.update(self.candidates.data)
         return digest.hexdigest()[:16]
 
     def far(self, reports: Int64[np.ndarray, "B"], k: int) -> Int32[np.ndarray, "B k"]:

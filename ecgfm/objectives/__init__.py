@@ -5,7 +5,7 @@ A file gives
                  `columns`  what it needs beside the signal: any of "text" and "far" (a report to swap in)
                  `pools`    name -> pool over the ECG's tokens that it wants built in the towers
                  `build(towers)`  the Objective; it reads the towers' sizes, and keeps no reference to them
-    Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, each a scalar
+    Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, each a scalar in fp32
                  whose mean over ranks is that of the world batch (losses/gather.py)
     SPREADING    optional: the names of the terms that must make a collapsed embedding expensive
 

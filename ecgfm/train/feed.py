@@ -62,6 +62,11 @@ class Feed:
         for batch, after in reader.read(opened, stop, position, rank, workers, threads=self.threads):
             yield self.worded(batch, after.batch - 1), after
 
+    def batches(self, split: str, most: int) -> int:
+        """How many world batches a split fills without a record coming twice; at least one, at most `most`."""
+        records = sum(s.rows for uri in self.folders for s in _manifest(uri).shards if s.split == split)
+        return max(1, min(most, records // self.run.batch))
+
     def worded(self, batch: Batch, index: int) -> Batch:
         """With the words of the reports, and a false report where one is to be had."""
         if not self.tokens:
@@ -97,14 +102,14 @@ def inputs(folders: Mapping[str, str], feed: Feed, model: torch.nn.Module | None
     if feed.tokens:
         found["words"] = _hash(feed.tokens.words, feed.tokens.counts)
     if model is not None:
-        found["text model"] = _hash(*(tensor.cpu().contiguous() for _, tensor in sorted(model.state_dict().items())))
+        found["text model"] = _hash(*(tensor.cpu() for _, tensor in sorted(model.state_dict().items())))
     return found
 
 
 def _hash(*arrays: np.ndarray | torch.Tensor) -> str:
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(memoryview(np.asarray(array)).cast("B"))
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 

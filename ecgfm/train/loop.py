@@ -23,8 +23,12 @@ from ecgfm.train.optim import factor
 
 log = logging.getLogger(__name__)
 
-OpenStream = Callable[[Position], Iterator[tuple[Batch, Position]]]
+OpenStream = Callable[[Position, int], Iterator[tuple[Batch, Position]]]  # from a position, so many batches
 Watcher = Callable[[int, nn.Module], Mapping[str, float]]
+
+
+class StoppedError(RuntimeError):
+    """A step whose figures are not finite."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def train(
             return place
         meter = Meter(run, engine.device)
         home.begin(place, str(origin or ""), meter)
-        stream = open_stream(place.position)  # only now that the position is known
+        stream = open_stream(place.position, run.steps - place.step)  # only now
 
         while place.step < run.steps:
             home.check()
@@ -138,13 +142,13 @@ def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> dict[
     return found
 
 
-def held_out(engine: TorchEngine, batches: Callable[[], Iterable[Batch]]) -> Watcher:
+def held_out(engine: TorchEngine, batches: Callable[[], Iterable[tuple[Batch, Position]]]) -> Watcher:
     """The mean loss and terms over batches that are not learnt from, masked alike every time."""
 
     def see(step: int, model: nn.Module) -> dict[str, float]:
         sums: dict[str, float] = {}
         count = 0
-        for count, batch in enumerate(batches(), 1):  # noqa: B007
+        for count, (batch, _) in enumerate(batches(), 1):  # noqa: B007
             loss, terms = engine(batch, 0)
             means = engine.mean(torch.stack([loss, *terms.values()])).tolist()
             for name, value in zip(("loss", *terms), means, strict=True):
@@ -154,8 +158,8 @@ def held_out(engine: TorchEngine, batches: Callable[[], Iterable[Batch]]) -> Wat
     return see
 
 
-def stopped(error: NonFiniteError, place: Place, reason: str) -> RuntimeError:
-    return RuntimeError(
+def stopped(error: NonFiniteError, place: Place, reason: str) -> StoppedError:
+    return StoppedError(
         f"step {place.step}, world batch {place.position.batch}: {', '.join(error.names)} not finite: {reason}. "
         f"The step was not made, and the state before it is saved. The same command stops here again: branch from "
         f"checkpoint {place.step} with --from and another recipe, or refuse the records"

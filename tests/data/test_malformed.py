@@ -98,7 +98,7 @@ def assert_correct(ecg: Signal, header: bytes, files: Files, intact: Signal) -> 
 
 def outcome(folder: Path, name: str, files: Files, intact: Signal) -> str:
     """The name of the refusal, or "taken" once the record is proven to be correct."""
-    source, start = put(folder, files), time.perf_counter()
+    source, start = put(folder, files), time.process_time()
     try:
         recording = wfdb.read(source, name)
         assert_correct(recording.signals[0], files[f"{name}.hea"], files, intact)
@@ -107,7 +107,7 @@ def outcome(folder: Path, name: str, files: Files, intact: Signal) -> str:
     except Refusal as refusal:
         found = refusal.reason
     assert found in ("taken", *REASONS)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     return found
 
 
@@ -184,13 +184,13 @@ def test_a_forged_length_in_a_compressed_file(made: dict[str, Files], tmp_path: 
 
 def test_thousands_of_signals(tmp_path: Path):
     told = "".join(f"r.dat 16 200/mV 16 0 0 0 0 V{i}\n" for i in range(5_000))
-    start = time.perf_counter()
+    start = time.process_time()
     assert (
         reason(put(tmp_path, {"r.hea": f"r 5000 100 600\n{told}".encode(), "r.dat": bytes(12)})) == "truncated-signal"
     )
     assert reason(put(tmp_path, {"r.hea": f"r 5000 100 1\n{told}".encode(), "r.dat": bytes(10_000)})) == "unknown-lead"
     assert reason(put(tmp_path, {"r.hea": ("r 12 100 600\n" + "# \n" * 100_000).encode()})) == "unreadable-header"
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def reason(source: Folder, path: str = "r") -> str:

@@ -23,8 +23,9 @@ def model(request, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp(request.param)
     local_t5.make(TEXTS, folder, heads=1)
     if request.param == "bert":
-        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-        BertModel(BertConfig(vocab_size=4000, **sizes)).save_pretrained(folder)
+        BertModel(
+            BertConfig(vocab_size=4000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+        ).save_pretrained(folder)
     return str(folder)
 
 

@@ -15,15 +15,15 @@ TEXTS = [
 
 
 @pytest.fixture
-def main():
+def main(monkeypatch):
     main = runpy.run_path(str(REPOSITORY / "tools" / "measure_negatives.py"))["main"]
-    main.__globals__["ROWS"] = 4000
+    monkeypatch.setitem(main.__globals__, "ROWS", 3000)
     return main
 
 
-def rows(printed: str) -> dict[str, list[float | None]]:
+def rows(printed: str) -> dict[str, list[float]]:
     lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("|")]
-    return {name: [float(cell) if cell else None for cell in cells] for name, *cells in lines[2:]}
+    return {name: [float(cell) for cell in cells if cell] for name, *cells in lines[2:]}
 
 
 def test_reports_of_ptb_xl(main, real, capsys):
@@ -40,10 +40,11 @@ def test_synthetic_reports(main, capsys):
     assert found["0.0 to 0.5, balanced"][-1] < found["any record's report"][-1]
 
 
-def test_the_training_records_of_shards_by_a_language_model(main, tmp_path, capsys):
+def test_the_training_records_of_shards_by_a_language_model(main, tmp_path, capsys, monkeypatch):
     columns = {"report_id": range(8), "text": TEXTS, "count": [9] * 8, "train": [5, 4, 3, 2, 1, 1, 1, 0]}
     pq.write_table(pa.table(columns), tmp_path / "reports.parquet")
     local_t5.make(TEXTS, tmp_path / "model", heads=1)
+    monkeypatch.setitem(main.__globals__, "ROWS", 400)
     main(shards=str(tmp_path), encoder=str(tmp_path / "model"))
     printed = capsys.readouterr().out
     assert "17 records with 7 distinct reports" in printed

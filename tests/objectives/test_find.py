@@ -1,5 +1,6 @@
 """Methods by name and by dotted path."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,3 +28,61 @@ def test_a_method_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(tmp_path)
     assert find("mine.method").Config == "mine"
     sys.modules.pop("mine.method"), sys.modules.pop("mine")
+
+
+METHOD = '''
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from ecgfm.model.pool import Project
+from ecgfm.model.views import EcgView
+
+SPREADING = ("variance",)
+
+
+@dataclass(frozen=True)
+class Config:
+    terms: Mapping[str, float] = field(default_factory=lambda: {"variance": 1.0})
+    columns: ClassVar = ()
+    pools: ClassVar = {"summary": Project()}
+
+    def build(self, towers):
+        return Objective(towers.config.width)
+
+
+class Objective(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.head = nn.Linear(width, 3)
+
+    def forward(self, seen):
+        x = seen.embed(EcgView(leads=0.5))
+        return {"variance": LOSS}
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loss", "fails"),
+    [
+        ("gather(self.head(x).float()).var(0).sub(1).square().mean()", 0),
+        ("self.head(x).float().var(0).sub(1).square().mean()", 1),  # of this rank's rows only
+    ],
+)
+def test_the_contract_holds_a_method_of_one_s_own(tmp_path: Path, loss: str, fails: int) -> None:
+    """Run from the user's folder, as the user would."""
+    (tmp_path / "mine").mkdir()
+    code = "from ecgfm.losses.gather import gather\n" + METHOD.replace("LOSS", loss)
+    (tmp_path / "mine" / "method.py").write_text(code)
+    contract = Path(__file__).parent / "test_contract.py"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", str(contract), "--objective", "mine.method", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == fails, ran.stdout
+    assert f"{8 - fails} passed" in ran.stdout

@@ -14,7 +14,7 @@ from ecgfm.data.storage import Folder
 from ecgfm.run import Resources, override
 from ecgfm.train.checkpoint import CheckpointError, newest, steps
 from ecgfm.train.lock import ClaimedError
-from ecgfm.train.loop import OpenStream, Origin, restore, train
+from ecgfm.train.loop import OpenStream, Origin, StoppedError, restore, train
 
 
 class StopError(Exception):
@@ -24,7 +24,7 @@ class StopError(Exception):
 def stopping(at: int) -> OpenStream:
     """A stream that breaks when batch `at` is asked for."""
 
-    def open_stream(position: Position) -> Iterator[tuple[Batch, Position]]:
+    def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for batch, after in stream(position):
             if after.batch > at:
                 raise StopError
@@ -63,8 +63,8 @@ def test_the_stream_is_opened_where_the_run_stands(straight: Path, tmp_path: Pat
     with pytest.raises(StopError):
         start(tmp_path, open_stream=stopping(12))
     asked = []
-    start(tmp_path, open_stream=lambda position: (asked.append(position), stream(position))[1])
-    assert asked == [Position(10)]
+    start(tmp_path, open_stream=lambda position, count: (asked.append((position, count)), stream(position))[1])
+    assert asked == [(Position(10), 20)]
 
 
 def test_a_finished_run_is_left_alone(straight: Path) -> None:
@@ -93,7 +93,7 @@ def test_damage_costs_the_steps_since_the_one_before(straight: Path, tmp_path: P
 def test_a_failed_save_stops_the_run_and_costs_nothing(straight: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "checkpoints" / "00000015"
 
-    def open_stream(position: Position) -> Iterator[tuple[Batch, Position]]:
+    def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for batch, after in stream(position):
             if after.batch == 13:
                 blocked.write_text("a file where a folder should be")
@@ -122,13 +122,21 @@ def test_watchers_see_the_model_at_rest(tmp_path: Path) -> None:
 
     made = engine()
     run = replace(RUN, steps=20)
-    train(run, made, stream, Folder(str(tmp_path)), {"held-out": watcher}, resources=Resources(), inputs={})
+    train(
+        run,
+        made,
+        lambda position, _: stream(position),
+        Folder(str(tmp_path)),
+        {"held-out": watcher},
+        resources=Resources(),
+        inputs={},
+    )
     assert modes == [(10, False, False), (20, False, False)]
     assert made.model.training
 
 
 def test_a_non_finite_step_is_saved_and_named(tmp_path: Path) -> None:
-    def open_stream(position: Position) -> Iterator[tuple[Batch, Position]]:
+    def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for batch, after in stream(position):
             if after.batch == 8:
                 scale = batch.scale.clone()
@@ -136,7 +144,7 @@ def test_a_non_finite_step_is_saved_and_named(tmp_path: Path) -> None:
                 batch = replace(batch, scale=scale)
             yield batch, after
 
-    with pytest.raises(RuntimeError, match=r"step 7, world batch 7: .*toy/copy.* through made-up shard 7 row 3\."):
+    with pytest.raises(StoppedError, match=r"step 7, world batch 7: .*toy/copy.* through made-up shard 7 row 3\."):
         start(tmp_path, open_stream=open_stream)
     assert steps(Folder(str(tmp_path))) == [5, 7]
     assert curve(tmp_path)[-1]["step"] == 7
@@ -205,7 +213,7 @@ def half(folder: Path) -> None:
     made = engine(dropout=0)
     part = slice(made.rank * BATCH // 2, (made.rank + 1) * BATCH // 2)
 
-    def open_stream(position: Position) -> Iterator[tuple[Batch, Position]]:
+    def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for index in range(position.batch, 18):
             yield world_batch(index)[part], Position(index + 1)
         raise StopError

@@ -103,9 +103,9 @@ def start(
     train(
         run,
         made,
-        open_stream or (lambda position: stream(position, made.rank, made.workers)),
+        open_stream or (lambda position, _: stream(position, made.rank, made.workers)),
         Folder(str(folder)),
-        {"held-out": held_out(made, lambda: [world_batch(i, split=1)[own] for i in range(2)])},
+        {"held-out": held_out(made, lambda: [(world_batch(i, split=1)[own], Position(i + 1)) for i in range(2)])},
         resources=Resources(workers=made.workers, device="cpu"),
         inputs={"shards": "0" * 64},
         origin=origin,

@@ -1,7 +1,6 @@
-"""What the tests of the synthetic corpus share: many visits, and one in which a finding is clear."""
+"""What the tests of the synthetic corpus share: many visits, and those in which a finding is clear."""
 
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
@@ -10,23 +9,18 @@ from ecgfm.data.synthetic.people import visits
 from ecgfm.data.synthetic.visit import Visit
 
 
-@cache
-def many() -> tuple[Visit, ...]:
+@pytest.fixture(scope="session")
+def seen() -> tuple[Visit, ...]:
     return tuple(visits(seed=11, records=2500))
 
 
-@pytest.fixture
-def seen() -> tuple[Visit, ...]:
-    return many()
-
-
-@pytest.fixture
-def clear() -> Callable[..., list[Visit]]:
+@pytest.fixture(scope="session")
+def clear(seen: tuple[Visit, ...]) -> Callable[..., list[Visit]]:
     """Visits with one finding beyond doubt and as little else as there is; or with none."""
 
     def choose(finding: str | None, count: int) -> list[Visit]:
         others = [f for f in FINDINGS if f not in (finding, "sinus_rhythm")]
-        candidates = [v for v in many() if finding is None or v.severity[finding] > 0.75]
+        candidates = [v for v in seen if finding is None or v.severity[finding] > 0.75]
         return sorted(candidates, key=lambda v: sum(max(0.0, v.severity[f] - 0.2) for f in others))[:count]
 
     return choose
