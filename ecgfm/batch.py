@@ -55,7 +55,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.record)
 
-    def __getitem__(self, rows: slice) -> "Batch":
+    def __getitem__(self, rows: slice | Tensor) -> "Batch":
         return self._each(lambda column: column[rows])
 
     def to(self, device: torch.device | str) -> "Batch":

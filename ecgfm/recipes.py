@@ -24,7 +24,7 @@ def dbeta() -> Run:
     with the square root of that. The text encoder learns at a tenth: at one rate for all, a public re-implementation
     diverged.
 
-    Variation: --towers.heads 20 is the model of 1 B parameters.
+    Variation: --towers.heads 22 is the model of 1 B parameters.
     """
     return Run(
         towers=TowerConfig(),
@@ -63,6 +63,7 @@ def dbeta_small() -> Run:
 
 
 def dbeta_paper_small() -> Run:
+    """`dbeta_paper` for a laptop, to be held against `dbeta_small`."""
     return _small(dbeta_paper())
 
 
@@ -72,6 +73,7 @@ def dbeta_tiny() -> Run:
 
 
 def dbeta_paper_tiny() -> Run:
+    """`dbeta_paper` for tests."""
     return _tiny(dbeta_paper())
 
 

@@ -39,7 +39,7 @@ class Farthest:
 
 @dataclass(frozen=True)
 class Band:
-    """False reports whose likeness to the record's own lies in a band, weighted so that the text alone tells nothing."""
+    """False reports whose likeness to the record's own lies in a band, weighted so that text alone tells nothing."""
 
     low: float = 0.0
     """Shares of all pairs of reports, in the order of their likeness."""

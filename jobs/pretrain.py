@@ -58,17 +58,35 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     rank, workers = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     names = [*takewhile(lambda word: not word.startswith("-"), given)]
-    quiet = logging.WARNING if rank else logging.INFO
-    logging.basicConfig(level=quiet, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
+    _log(logging.WARNING if rank else logging.INFO)
     try:
-        asked = Job(recipes.find(names), tyro.MISSING, tyro.MISSING, resources=Resources(workers=workers))
-        config = (tyro.conf.AvoidSubcommands,)
-        job = tyro.cli(Job, default=asked, args=given[len(names) :], description=__doc__, config=config)
+        recipe = recipes.find(names)
+    except (ValueError, ModuleNotFoundError) as error:
+        log.error("%s", error)
+        return 2
+    asked = Job(recipe, tyro.MISSING, tyro.MISSING, resources=Resources(workers=workers))
+    config = (tyro.conf.AvoidSubcommands,)
+    job = tyro.cli(Job, default=asked, args=given[len(names) :], description=__doc__, config=config)
+    try:
         _pretrain(job, workers)
+    except KeyboardInterrupt:
+        log.info("stopped; the same command goes on from the last checkpoint")
+        return 130
     except _EXPECTED as error:
         log.error("%s", error)
         return 1
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
     return 0
+
+
+def _log(level: int) -> None:
+    """On a terminal beside the line that is renewed there; else plain lines that can be searched."""
+    if sys.stdout.isatty():
+        logging.basicConfig(level=level, format="%(message)s", datefmt="[%X]", handlers=[RichHandler(show_path=False)])
+    else:
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
 
 
 def _pretrain(job: Job, workers: int) -> None:

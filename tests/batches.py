@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ def make_text(folder: Path) -> str:
     return str(folder)
 
 
-def tiny(text: str, over: str = "mean", **changes) -> TowerConfig:
+def tiny(text: str, over: Literal["first", "mean"] = "mean", **changes) -> TowerConfig:
     return TowerConfig(heads=SIZES["tiny"], text=TextConfig(text, Project(over)), **changes)
 
 
@@ -87,4 +88,4 @@ def fill_padding(batch: Batch, signal: int, scale: float, words: int) -> Batch:
 
 
 def reorder(batch: Batch, rows: Iterable[int]) -> Batch:
-    return batch._each(lambda column: column[torch.tensor(list(rows))])
+    return batch[torch.tensor(list(rows))]

@@ -1,4 +1,4 @@
-"""What tests share: where the real recordings lie, a small text encoder, a local Ray, and shards made once."""
+"""What tests share: the real recordings, an object store, a small text encoder, a local Ray, and shards made once."""
 
 import os
 from collections.abc import Iterator
@@ -16,6 +16,24 @@ def real() -> Path:
     if not (folder / "ptb-xl" / "ptbxl_database.csv").exists():
         pytest.skip(f"needs the real recordings: no {folder / 'ptb-xl'}; set ECGFM_RECORDINGS to where they are")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A folder on an S3 server on the loopback address."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in keys.items():
+            patch.setenv(key, value)
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
+        yield f"s3://test:test@bucket/folder?scheme=http&region=us-east-1&endpoint_override={host}:{port}"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from ecgfm.negatives.band import Band
 from ecgfm.negatives.choose import choose
 from ecgfm.negatives.embed import Encoder, lexical, neural
 from ecgfm.negatives.index import FarIndex, FarLists
-from ecgfm.negatives.measure import Choice, shortcut, show, true_after_all, variety
+from ecgfm.negatives.measure import Choice, Variety, shortcut, show, true_after_all, variety
 
 BANDS = ((0.0, 0.25), (0.0, 0.5), (0.0, 0.75), (0.25, 0.75), (0.5, 0.9))
 ROWS = 160_000  # shown to each classifier, or one epoch and its examination
@@ -75,21 +75,20 @@ def main(
     said = given[0]
     embeddings = neural(said.texts, Encoder(encoder)) if encoder else lexical(said.texts)
     use = np.bincount(said.reports, minlength=len(said.texts)).astype(np.int32)
-    true = variety(said.reports)
-    print(
-        f"{len(said.reports)} records with {true.distinct} distinct reports, effective {true.effective:.0f}, ", end=""
-    )
-    print(f"top ten {true.top_ten:.2f}; embedded by {embeddings.model}\n")
+    index = FarIndex(embeddings.vectors, use)
+    lists = FarLists(index, min(64, index.longest))
+    print(f"{len(said.reports)} records embedded by {embeddings.model}")
+    print(f"their reports: {_spoken(variety(said.reports))}")
+    print(f"their far lists: {_spoken(variety(lists[said.reports].ravel().astype(np.int64)))}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    for name, choice in _choices(embeddings.vectors, use):
+    for name, choice in _choices(embeddings.vectors, use, lists):
         print(f"| {name} | {_row(said, embeddings.vectors, choice)} |", flush=True)
 
 
 def _choices(
-    vectors: Float16[np.ndarray, "report d"], use: Int32[np.ndarray, "report"]
+    vectors: Float16[np.ndarray, "report d"], use: Int32[np.ndarray, "report"], lists: FarLists
 ) -> Iterator[tuple[str, Choice]]:
-    index = FarIndex(vectors, use)
-    yield "64 farthest", partial(choose, FarLists(index, min(64, index.longest)))
+    yield "64 farthest", partial(choose, lists)
     even = np.sign(use)
     yield "any report", Band.of(vectors, even, -np.inf, np.inf).choose
     yield "any record's report", Band.of(vectors, use, -np.inf, np.inf).choose
@@ -99,6 +98,10 @@ def _choices(
         yield f"{name}, any report", Band.of(vectors, even, *inside).choose
         yield f"{name}, any record's report", Band.of(vectors, use, *inside).choose
         yield f"{name}, balanced", balanced(vectors, use, low, high).choose
+
+
+def _spoken(of: Variety) -> str:
+    return f"{of.distinct} distinct, effective {of.effective:.0f}, top ten {of.top_ten:.2f}"
 
 
 def _row(said: Said, vectors: Float16[np.ndarray, "report d"], choice: Choice) -> str:

@@ -40,8 +40,13 @@ def main(
 def _example(finding: str, severity: tuple[float, float], seen: list[Visit]) -> Visit:
     """The visit in which the finding stands most alone."""
     others = [f for f in FINDINGS if f not in (finding, "sinus_rhythm")]
-    within = [visit for visit in seen if severity[0] <= visit.severity[finding] <= severity[1]]
-    return min(within, key=lambda visit: sum(max(0.0, visit.severity[f] - 0.3) for f in others))
+
+    def besides(visit: Visit) -> float:
+        build = visit.subject.build
+        peculiar = np.abs([*build.junction, *build.narrow_q]).sum()
+        return sum(max(0.0, visit.severity[f] - 0.3) for f in others) + float(peculiar)
+
+    return min((v for v in seen if severity[0] <= v.severity[finding] <= severity[1]), key=besides)
 
 
 def _page(finding: str, visit: Visit) -> np.ndarray:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer
@@ -35,7 +35,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """Embeddings of the distinct reports, by report number: a .npy of [reports, width]. Nothing of it is trained."""
+    """Embeddings of the distinct reports, by report number, as negatives/embed.py writes them. They are not trained."""
 
     path: str
     pool: Project = field(default_factory=Project)
@@ -104,16 +104,15 @@ class TextTable(nn.Module):
     def __init__(self, config: TableConfig, width: int):
         super().__init__()
         if not Path(config.path).is_file():
-            raise FileNotFoundError(f"no table of report embeddings at {config.path}: make it with jobs/negatives.py")
-        table = np.load(config.path, allow_pickle=False)
-        self.register_buffer("table", torch.from_numpy(table).float(), persistent=False)
-        self.width: int = table.shape[1]
+            raise FileNotFoundError(f"no table of report embeddings at {config.path}: embed the reports first")
+        self.register_buffer("table", load_file(config.path)["vectors"], persistent=False)
+        self.width: int = self.table.shape[1]
         self.pool = config.pool.build(self.width, width)
 
     def forward(
         self, reading: Reading, key: Int64[Tensor, "B"] | None
     ) -> tuple[Float[Tensor, "B 1 E"], Bool[Tensor, "B 1"]]:
-        tokens = functional.embedding(reading.report.clamp(min=0), self.table)[:, None]
+        tokens = functional.embedding(reading.report.clamp(min=0), self.table).float()[:, None]
         return tokens, torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
 
 

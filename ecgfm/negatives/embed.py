@@ -33,9 +33,12 @@ class Embeddings:
 
     @staticmethod
     def of(vectors: Float32[np.ndarray, "report d"], model: str, texts: Sequence[str]) -> "Embeddings":
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{model} gives vectors that are not finite: use another encoder")
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit = vectors / np.where(length > 0, length, 1)
-        return Embeddings((np.rint(unit / GRID) * GRID).astype(np.float16), model, _hash_of_texts(texts))
+        grid = np.rint(unit / GRID) * GRID + 0.0  # there is one zero
+        return Embeddings(grid.astype(np.float16), model, _hash_of_texts(texts))
 
     def write(self, folder: Folder, name: str) -> None:
         folder.write(name, save({"vectors": self.vectors}, {"model": self.model, "reports": self.reports}))

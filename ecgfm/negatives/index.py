@@ -6,7 +6,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float16, Int32, Int64, Shaped
+from jaxtyping import Bool, Float16, Int32, Int64, Num, Shaped
 
 # FAISS searches by matrix products only where queries times dimensions pass this; its own default leaves a batch of
 # queries ten times slower.
@@ -24,11 +24,11 @@ def alike(vectors: Shaped[np.ndarray, "report d"]) -> Int64[np.ndarray, "report"
 class FarIndex:
     """Reports of the training records, by inner product. Equally far ones stand in the order of their numbers."""
 
-    def __init__(self, vectors: Float16[np.ndarray, "report d"], train: Int32[np.ndarray, "report"], threads: int = 1):
-        faiss.omp_set_num_threads(threads)
+    def __init__(self, vectors: Float16[np.ndarray, "report d"], use: Num[np.ndarray, "report"], threads: int = 1):
+        faiss.omp_set_num_threads(threads)  # of the whole process
         faiss.cvar.distance_compute_blas_threshold = _BLAS_THRESHOLD
         self.vectors, self.alike = vectors, alike(vectors)
-        self.candidates = np.flatnonzero(train > 0).astype(np.int32)
+        self.candidates = np.flatnonzero(use > 0).astype(np.int32)
         kinds, sizes = np.unique(self.alike[self.candidates], return_counts=True)
         if len(kinds) < 2:
             raise ValueError("far reports are asked of a table in which the training records have one text or none")
@@ -82,6 +82,7 @@ class FarLists:
 
     def build(self, folder: Path) -> Int32[np.ndarray, "report k"]:
         """All of them, as a file that any process can map into memory; a file that is there already is only opened."""
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"far-{self.k}-{self.index.name}.npy"
         if not path.exists():
             for start in range(0, len(self.table), _AT_ONCE):

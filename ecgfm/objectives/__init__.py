@@ -5,8 +5,8 @@ A file gives
                  `columns`  what it needs beside the signal: any of "text" and "far" (a report to swap in)
                  `pools`    name -> pool over the ECG's tokens that it wants built in the towers
                  `build(towers)`  the Objective; it reads the towers' sizes, and keeps no reference to them
-    Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, each a scalar in fp32
-                 whose mean over ranks is that of the world batch (losses/gather.py)
+    Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, scalars in fp32,
+                 of which the mean over ranks is that of the world batch (losses/gather.py)
     SPREADING    optional: the names of the terms that must make a collapsed embedding expensive
 
 tests/objectives/test_contract.py holds every file here to this, and any other by --objective mypackage.mymethod.

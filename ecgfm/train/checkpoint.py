@@ -125,12 +125,14 @@ class Checkpoints:
 
     def __init__(self, folder: Folder, cadence: Cadence) -> None:
         self.folder, self.cadence = folder, cadence
-        self.saved: float | None = None  # when, by time.monotonic(), the last one was finished
         self._snapshots: dict[str, Snapshot] = {}
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
         self._sweep()
-        self._figures = dict(self._known())
+        self._figures: dict[int, float | None] = {}
+        self.saved: float | None = None  # when the last one was made
+        for step, manifest in self._known():
+            self._figures[step], self.saved = manifest["figures"].get(cadence.best), manifest["time"]
 
     def save(self, place: Place, state: State, figures: Mapping[str, float]) -> None:
         """Take a snapshot now and write it while the caller goes on. Waits for the one before, if that is not done."""
@@ -142,7 +144,7 @@ class Checkpoints:
                 self._snapshots[name] = Snapshot(tensors)
             self._snapshots[name].take(tensors)
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-        self._pending = self._writer.submit(self._write, place, finite)
+        self._pending = self._writer.submit(self._write, place, finite, time.time())
 
     def rewind(self, step: int) -> None:
         """Training goes on from here: later ones are damaged, or it would have gone on from them."""
@@ -173,7 +175,7 @@ class Checkpoints:
             raise ValueError(f"cadence.best is {name!r}, but what is watched is {', '.join(figures) or 'nothing'}")
         return math.isfinite(figures[name]) and self._best({**self._figures, -1: figures[name]}) == -1
 
-    def _write(self, place: Place, figures: Mapping[str, float]) -> None:
+    def _write(self, place: Place, figures: Mapping[str, float], taken: float) -> None:
         try:
             self._erase(place.step)  # a damaged one of the same step may be there
             files = {}
@@ -182,7 +184,7 @@ class Checkpoints:
                 self.folder.write(f"{_at(place.step)}/{name}.safetensors", content)
                 sha256 = hashlib.sha256(content).hexdigest()
                 files[f"{name}.safetensors"] = {"bytes": content.size, "sha256": sha256}
-            manifest = {"format": FORMAT, **asdict(place), "figures": figures, "files": files}
+            manifest = {"format": FORMAT, "time": taken, **asdict(place), "figures": figures, "files": files}
             sealed = json.dumps(manifest | {"sha256": _hash(manifest)}, indent=1)
             self.folder.write(f"{_at(place.step)}/{_MANIFEST}", sealed.encode())
         except OSError as error:
@@ -194,7 +196,7 @@ class Checkpoints:
                 f"{before}. Mend that and give the same command again"
             ) from error
         self._figures[place.step] = figures.get(self.cadence.best)
-        self.saved = time.monotonic()
+        self.saved = taken
         self._prune()
 
     def _prune(self) -> None:
@@ -210,10 +212,10 @@ class Checkpoints:
         choose = min if self.cadence.best_is == "lowest" else max
         return choose(measured, key=measured.__getitem__, default=None)
 
-    def _known(self) -> Iterator[tuple[int, float | None]]:
+    def _known(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for step in steps(self.folder):
             with suppress(DamagedError):
-                yield step, read_manifest(self.folder, step)["figures"].get(self.cadence.best)
+                yield step, read_manifest(self.folder, step)
 
     def _erase(self, step: int) -> None:
         """The manifest first, so that what is left is never taken for a checkpoint."""

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from ecgfm import draw
 from ecgfm.batch import Batch
 from ecgfm.run import Optimizer
 from ecgfm.train.optim import adamw
@@ -81,8 +82,8 @@ class TorchEngine:
                 dist.broadcast(tensor.detach(), 0)
 
     def __call__(self, batch: Batch, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and terms of this process's slice. Whatever draws from torch's own generator repeats with the seed."""
-        torch.manual_seed(seed * self.workers + self.rank)
+        """Loss and terms of this process's slice. What a user's method draws from torch's generator repeats as well."""
+        torch.manual_seed(int(draw.generator("torch", seed, self.rank).integers(2**63)))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model(batch.to(self.device), seed)
 

@@ -24,7 +24,7 @@ def explain(engine: TorchEngine, batch: Batch, seed: int, corpora: Mapping[str, 
     everywhere = engine.mean(torch.tensor([float(sound) for sound in whole.values()], device=engine.device)).tolist()
     bad = [name for name, sound in zip(whole, everywhere, strict=True) if sound < 1]
     if not bad:
-        return "run again, every term and its gradient is finite: their sum is too large"
+        return "the gradient as a whole, though that of each term is finite"
     alone = [_sound(engine, batch[row : row + 1], seed) for row in range(len(batch))]
     guilty = torch.tensor([not all(sound[name] for name in bad) for sound in alone])
     records = _gather(engine, torch.where(guilty, batch.record, -1))

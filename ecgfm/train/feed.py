@@ -26,7 +26,7 @@ from ecgfm.negatives.choose import choose
 from ecgfm.negatives.embed import Embeddings, Encoder, lexical, neural
 from ecgfm.negatives.index import FarIndex, FarLists
 from ecgfm.negatives.measure import Choice
-from ecgfm.run import Band, Farthest, Run
+from ecgfm.run import Farthest, Run
 
 _TOKENS, _VECTORS = "tokens.safetensors", "reports.safetensors"
 
@@ -63,7 +63,7 @@ class Feed:
             yield self.worded(batch, after.batch - 1), after
 
     def batches(self, split: str, most: int) -> int:
-        """How many world batches a split fills without a record coming twice; at least one, at most `most`."""
+        """How many world batches a split fills; at least one, at most `most`."""
         records = sum(s.rows for uri in self.folders for s in _manifest(uri).shards if s.split == split)
         return max(1, min(most, records // self.run.batch))
 
@@ -102,7 +102,8 @@ def inputs(folders: Mapping[str, str], feed: Feed, model: torch.nn.Module | None
     if feed.tokens:
         found["words"] = _hash(feed.tokens.words, feed.tokens.counts)
     if model is not None:
-        found["text model"] = _hash(*(tensor.cpu() for _, tensor in sorted(model.state_dict().items())))
+        weights = dict(model.named_parameters()) | dict(model.named_buffers())
+        found["text model"] = _hash(*(weights[name].detach().cpu() for name in sorted(weights)))
     return found
 
 
@@ -143,6 +144,6 @@ def _choice(run: Run, texts: list[str], use: Int64[np.ndarray, " report"], home:
         made.write(home, _VECTORS)
     vectors = Embeddings.read(home, _VECTORS, texts).vectors
     if isinstance(negatives, Farthest):
-        return partial(choose, FarLists(FarIndex(vectors, use.astype(np.int32)), negatives.count))
-    assert isinstance(negatives, Band)
+        index = FarIndex(vectors, use, torch.get_num_threads())  # it sets the threads of the whole process
+        return partial(choose, FarLists(index, negatives.count))
     return balanced(vectors, use, negatives.low, negatives.high).choose

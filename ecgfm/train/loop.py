@@ -65,7 +65,7 @@ def train(
     """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
     with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
         place = restore(run, engine, folder, origin)  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
-        if place.step == run.steps:
+        if place.step >= run.steps:
             log.info("%s is finished: there is nothing to do", folder.uri)
             return place
         meter = Meter(run, engine.device)
@@ -82,7 +82,7 @@ def train(
                     figures = engine.step(loss, terms, share)
             except NonFiniteError as error:  # nothing was updated
                 home.save(place, engine.state(), {})
-                raise stopped(error, place, failure.explain(engine, batch, seed, run.corpora)) from None
+                raise stopped(place, failure.explain(engine, batch, seed, run.corpora)) from error
             place = Place(place.step + 1, position)
             meter.step(place.step, {**figures, "rate": share})
 
@@ -158,9 +158,9 @@ def held_out(engine: TorchEngine, batches: Callable[[], Iterable[tuple[Batch, Po
     return see
 
 
-def stopped(error: NonFiniteError, place: Place, reason: str) -> StoppedError:
+def stopped(place: Place, reason: str) -> StoppedError:
     return StoppedError(
-        f"step {place.step}, world batch {place.position.batch}: {', '.join(error.names)} not finite: {reason}. "
-        f"The step was not made, and the state before it is saved. The same command stops here again: branch from "
-        f"checkpoint {place.step} with --from and another recipe, or refuse the records"
+        f"step {place.step}, world batch {place.position.batch}: not finite: {reason}. The step was not made, and the "
+        f"state before it is saved. The same command stops here again: branch from checkpoint {place.step} with --from "
+        "and another recipe, or refuse the records"
     )

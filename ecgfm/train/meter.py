@@ -127,13 +127,15 @@ class Line:
         if not self.row:
             return Text("first step ...")
         row, saved = self.row, self.checkpoints.saved
-        terms = [f"{name.rpartition('/')[2]} {row[name]:.4f}" for name in row if "/" in name and "time/" not in name]
+        names = [name for name in row if "/" in name and not name.startswith("time/")]
+        alone = len({name.partition("/")[0] for name in names}) == 1  # one method: its name says nothing
+        terms = [f"{name.partition('/')[2] if alone else name} {row[name]:.4f}" for name in names]
         parts = [f"step {row['step']:,}/{self.steps:,}", f"loss {row['loss']:.4f}", *terms]
         parts.append(f"{row['time/records_per_second']:,.0f} records/s")
         if "time/mfu" in row:
             parts.append(f"MFU {row['time/mfu']:.0%}")
         parts.append(f"{_duration(row['time/left'])} left")
-        parts.append(f"saved {_duration(time.monotonic() - saved)} ago" if saved else "not saved yet")
+        parts.append(f"saved {_duration(time.time() - saved)} ago" if saved else "not saved yet")
         return Text("  ".join(parts))
 
 

@@ -1,32 +1,14 @@
 import os
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
 from made import make
-from moto.server import ThreadedMotoServer
 
 from ecgfm.data import reader, shards
 from ecgfm.data.storage import Folder
 from ecgfm.run import Frame
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An S3 server on the loopback address."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for key, value in keys.items():
-            patch.setenv(key, value)
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
-        yield f"s3://test:test@bucket/folder?scheme=http&endpoint_override={host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["disk", "s3"])

@@ -62,8 +62,9 @@ def test_the_paper_s_sizes_follow_from_the_dial() -> None:
     assert (PAPER.fusion_depth, PAPER.decoder_width, PAPER.decoder_depth) == (6, 384, 4)
 
 
-def test_large_passes_a_billion(flan) -> None:
-    assert millions(build(TowerConfig(heads=SIZES["large"], text=TextConfig(flan("large"))), dbeta.Config())) > 1000
+@pytest.mark.parametrize("text", ["base", "large"])
+def test_large_passes_a_billion(flan, text: str) -> None:
+    assert millions(build(TowerConfig(heads=SIZES["large"], text=TextConfig(flan(text))), dbeta.Config())) > 1000
 
 
 def test_the_dial_turns_every_size_up(flan) -> None:

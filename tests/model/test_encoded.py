@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from batches import fill_padding, make, reorder, tiny
+from safetensors.torch import save_file
 
 from ecgfm.model.config import SIZES, TowerConfig
 from ecgfm.model.encoded import Encoded
@@ -69,8 +69,8 @@ def test_swapped_texts_belong_to_nobody(towers: Towers) -> None:
 
 
 def test_a_table_of_embeddings_in_the_place_of_the_encoder(tmp_path: Path) -> None:
-    np.save(tmp_path / "table.npy", np.random.default_rng(0).normal(size=(100_000, 5)).astype(np.float32))
-    config = TowerConfig(heads=SIZES["tiny"], text=TableConfig(str(tmp_path / "table.npy")))
+    save_file({"vectors": torch.randn(100_000, 5)}, tmp_path / "table.safetensors")
+    config = TowerConfig(heads=SIZES["tiny"], text=TableConfig(str(tmp_path / "table.safetensors")))
     batch, towers = make(records=20), Towers(config)
     seen = Encoded(towers, batch, seed=1)
     text = seen.text(TextView(far=0.5))

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from batches import fill_padding, make
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn import functional
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
@@ -114,12 +114,12 @@ def test_a_tokenizer_without_a_mask_is_refused(text_model: str, tmp_path: Path) 
 
 
 def test_a_table_gives_each_report_its_row(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).normal(size=(100_000, 3)).astype(np.float32)
-    np.save(tmp_path / "reports.npy", rows)
-    table = TextTable(TableConfig(str(tmp_path / "reports.npy"), Project()), width=128)
+    rows = torch.randn(100_000, 3).half()
+    save_file({"vectors": rows}, tmp_path / "reports.safetensors")
+    table = TextTable(TableConfig(str(tmp_path / "reports.safetensors"), Project()), width=128)
     batch = make()
     tokens, mask = table(reading(batch), None)
-    assert torch.equal(tokens[:, 0], torch.from_numpy(rows)[batch.report])
+    assert torch.equal(tokens[:, 0], rows[batch.report].float())
     assert mask.all()
     assert not table.table.requires_grad
     assert "table" not in table.state_dict()
@@ -127,4 +127,4 @@ def test_a_table_gives_each_report_its_row(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        TextTable(TableConfig("nowhere.npy"), width=128)
+        TextTable(TableConfig("nowhere.safetensors"), width=128)

@@ -28,7 +28,7 @@ def test_drawn_by_weight_among_those_in_the_band():
 def test_one_random_number_of_24_bits_is_too_coarse_for_rare_reports():
     """With weights of 2^-26 it would reach every fourth report only."""
     v, rare = vectors(2 + 2**16), 2**16
-    band = Band.of(v, np.array([1.0, 1.0] + [2.0**-26] * rare), -2.0, 2.0)
+    band = Band.of(v, np.array([1.0, 1.0 - 2.0**-10] + [2.0**-26] * rare), -2.0, 2.0)
     chosen = band.choose(np.zeros(500_000, np.int64), np.arange(500_000), 0, 0)
     place = np.argsort(band.order)[chosen[chosen > 1]]
     assert len(place) == pytest.approx(500_000 / 2**10, rel=0.2)

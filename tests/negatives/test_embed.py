@@ -87,3 +87,8 @@ def test_similarities_are_exact():
     np.testing.assert_array_equal(vectors[:, shuffled] @ vectors.T[shuffled], exact)
     np.testing.assert_array_equal(np.einsum("id,jd->ij", vectors, vectors), exact)
     np.testing.assert_array_equal(made.vectors / GRID, np.rint(made.vectors / GRID))
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        Embeddings.of(np.array([[1, np.nan]], np.float32), "model", ["a"])

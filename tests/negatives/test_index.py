@@ -81,13 +81,13 @@ def test_all_lists_as_a_file(tmp_path, monkeypatch):
     rng = np.random.default_rng(4)
     v, train = vectors(rng, 300), np.ones(300, np.int32)
     index = FarIndex(v, train)
-    built = FarLists(index, 8).build(tmp_path)
+    built = FarLists(index, 8).build(tmp_path / "lists")
     assert isinstance(built, np.memmap)
     np.testing.assert_array_equal(built, index.far(np.arange(300), 8))
     monkeypatch.setattr(index, "flat", None)
-    np.testing.assert_array_equal(FarLists(index, 8).build(tmp_path), built)  # found, not searched again
+    np.testing.assert_array_equal(FarLists(index, 8).build(tmp_path / "lists"), built)  # found, not searched again
     train[7] = 0
-    other = FarLists(FarIndex(v, train), 8).build(tmp_path)  # made from something else, so it is another file
+    other = FarLists(FarIndex(v, train), 8).build(tmp_path / "lists")  # made from something else, so it is another file
     assert (built == 7).any()
     assert not (other == 7).any()
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list((tmp_path / "lists").iterdir())) == 2

@@ -47,7 +47,9 @@ def test_the_training_records_of_shards_by_a_language_model(main, tmp_path, caps
     monkeypatch.setitem(main.__globals__, "ROWS", 400)
     main(shards=str(tmp_path), encoder=str(tmp_path / "model"))
     printed = capsys.readouterr().out
-    assert "17 records with 7 distinct reports" in printed
+    assert "17 records" in printed
+    assert "their reports: 7 distinct" in printed
+    assert "their far lists: 7 distinct" in printed
     assert rows(printed)["any report"][3] == 7
     with pytest.raises(SystemExit, match="name one source"):
         main()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from batches import fill_padding, make, reorder, tiny
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
@@ -258,8 +259,8 @@ def test_a_term_that_does_not_exist() -> None:
 
 
 def test_a_frozen_table_of_reports(tmp_path: Path) -> None:
-    np.save(tmp_path / "table.npy", np.random.default_rng(0).normal(size=(100_000, 7)).astype(np.float32))
-    towers = TowerConfig(heads=SIZES["tiny"], text=TableConfig(str(tmp_path / "table.npy")))
+    save_file({"vectors": torch.randn(100_000, 7)}, tmp_path / "table.safetensors")
+    towers = TowerConfig(heads=SIZES["tiny"], text=TableConfig(str(tmp_path / "table.safetensors")))
     rest = Pretraining(towers, {"dbeta": dbeta.Config(terms=dict.fromkeys(("mem", "etm", "ets"), 1.0))})
     assert all(value.isfinite() for value in terms(rest, make()).values())
     with pytest.raises(ValueError, match="leave it out"):

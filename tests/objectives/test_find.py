@@ -30,7 +30,7 @@ def test_a_method_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     sys.modules.pop("mine.method"), sys.modules.pop("mine")
 
 
-METHOD = '''
+METHOD = """
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -61,7 +61,7 @@ class Objective(nn.Module):
     def forward(self, seen):
         x = seen.embed(EcgView(leads=0.5))
         return {"variance": LOSS}
-'''
+"""
 
 
 @pytest.mark.slow

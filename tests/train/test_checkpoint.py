@@ -181,3 +181,20 @@ def test_a_manifest_of_another_format_is_refused(folder: Folder, monkeypatch: py
     with pytest.raises(CheckpointError, match="is ecgfm-checkpoint-0; this version reads ecgfm-checkpoint-1"):
         newest(folder)
     assert json.loads(folder.read("checkpoints/00000003/manifest.json"))["step"] == 3
+
+
+def test_an_object_store_holds_them_too(bucket: str) -> None:
+    folder = Folder(bucket.replace("/folder", "/run@1"))
+    write(folder, 3, 5, 7)
+    assert steps(folder) == [5, 7]
+    folder.write("checkpoints/00000007/model.safetensors", b"torn")
+    folder.write("checkpoints/00000009/model.safetensors", b"unfinished")
+    found = newest(folder)
+    assert found is not None
+    assert found[0].step == 5
+    checkpoints = Checkpoints(folder, CADENCE)
+    assert [*folder.names("checkpoints/00000009")] == []
+    checkpoints.rewind(5)
+    checkpoints.save(place(7), state(7), {})
+    checkpoints.close()
+    assert newest(folder)[0].step == 7  # type: ignore[index]

@@ -20,7 +20,7 @@ def hold(folder: str, is_local: bool) -> None:
 
 def hasten(patch: pytest.MonkeyPatch | None, is_local: bool) -> None:
     """A disk stands in for an object store where the lease is asked for: a Folder is the same to it."""
-    for name, value in {"LEASE": 1.0, "BEAT": 0.2, "SETTLE": 0.1}.items():
+    for name, value in {"LEASE": 3.0, "BEAT": 0.2, "SETTLE": 0.1}.items():
         patch.setattr(lock, name, value) if patch else setattr(lock, name, value)
     kind = property(lambda _: is_local)
     patch.setattr(Folder, "is_local", kind) if patch else setattr(Folder, "is_local", kind)
@@ -46,12 +46,21 @@ def test_a_second_start_is_refused_until_the_first_is_dead(
         pass
 
 
+def test_an_object_store_is_held_and_given_back(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LEASE": 20.0, "BEAT": 0.2, "SETTLE": 0.1}.items():
+        monkeypatch.setattr(lock, name, value)
+    folder = Folder(bucket.replace("/folder", "/run@2"))
+    with sole_writer(folder), pytest.raises(ClaimedError, match="is writing to"), sole_writer(folder):
+        pass
+    assert not folder.exists("lease.json")
+
+
 def test_a_lease_that_was_taken_over_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hasten(monkeypatch, is_local=False)
     folder = Folder(str(tmp_path))
     with sole_writer(folder) as check:
         folder.write("lease.json", b'{"token": "another", "who": "process 1 on elsewhere", "beat": "0"}')
-        time.sleep(3 * lock.BEAT)
+        time.sleep(5 * lock.BEAT)
         with pytest.raises(ClaimedError, match="could not be held"):
             check()
     assert folder.exists("lease.json")  # it is the other's

@@ -101,7 +101,7 @@ def test_peaks_are_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def line(folder: Folder, is_terminal: bool = False) -> tuple[Line, io.StringIO]:
     written, checkpoints = io.StringIO(), Checkpoints(folder, RUN.cadence)
-    checkpoints.saved = time.monotonic() - 300
+    checkpoints.saved = time.time() - 300
     return Line(30_000, checkpoints, Console(file=written, width=200, force_terminal=is_terminal)), written
 
 

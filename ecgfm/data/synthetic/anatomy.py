@@ -68,7 +68,7 @@ def heart(visit: Visit, rng: np.random.Generator) -> Heart:
     ectopic = np.array(build.ectopic) * 1.35 / np.linalg.norm(build.ectopic)
     bizarre = ramp(visit.severity["pvc"], 0.3, 0.6)
     return Heart(
-        conducted=Beat(qrs, _repolarisation(visit, field, against, rng)),
+        conducted=Beat(qrs, _repolarisation(visit, field, qrs, against, rng)),
         premature=_wide(field, ((0, 20, *(0.8 * ectopic)), (38, 25, *ectopic)), 110 + 45 * bizarre, visit),
         paced=_wide(field, _from_electrode(build.pacing), PACED_QRS, visit),
         p_wave=atria,
@@ -149,10 +149,10 @@ def _scar(visit: Visit, qrs: Waves) -> Waves:
 
 
 def _repolarisation(
-    visit: Visit, field: Float[np.ndarray, "8 3"], against: Float[np.ndarray, "8"], rng: np.random.Generator
+    visit: Visit, field: Float[np.ndarray, "8 3"], qrs: Waves, against: Float[np.ndarray, "8"], rng: np.random.Generator
 ) -> Waves:
     """T, the ST segment, and what is left of the QRS at its end; `against` is the area that a block reverses."""
-    build, severity, qrs = visit.subject.build, visit.severity, visit.conducted_qrs
+    build, severity, end = visit.subject.build, visit.severity, visit.conducted_qrs
     size, *points = build.t_wave
     angle = np.deg2rad(40 + 0.35 * (visit.axis - 40))  # T follows the QRS, at a distance
     dipole = np.array([0.36 * np.cos(angle), 0.36 * np.sin(angle), 0.15]) + points + rng.normal(0, 0.02, 3)
@@ -168,7 +168,8 @@ def _repolarisation(
         st = st + (up - down) * FACES[territory]
         t = t + (0.6 * up - 0.2 * down) * FACES[territory]
     junction = np.array(build.junction) @ np.stack([FACES[territory] for territory in TERRITORIES])
-    return _st_t(qrs, visit.qt(qrs), st, t, build.t_width) + wave(qrs + 8, 25, 48, junction)
+    junction = junction * min(1.0, _limb_voltage(qrs))  # what is low is low throughout
+    return _st_t(end, visit.qt(end), st, t, build.t_width) + wave(end + 8, 25, 48, junction)
 
 
 def _st_t(qrs: float, qt: float, st: Float[np.ndarray, "8"], t: Float[np.ndarray, "8"], width: float) -> Waves:

@@ -9,7 +9,7 @@ from ecgfm.data.synthetic import factors
 Shape = Literal["mimic-iv-ecg", "ptb-xl", "cpsc-2018", "csn", "cinc-2021", "code-15", "code-test"]
 
 
-def write(folder: Path, shape: Shape = "mimic-iv-ecg", records: int = 2000, seed: int = 0, pulse: bool = False) -> None:
+def write(folder: Path, shape: str = "mimic-iv-ecg", records: int = 2000, seed: int = 0, pulse: bool = False) -> None:
     """Writes about so many recordings, whole subjects at a time, into an empty folder, and factors.parquet beside them.
 
     A smaller corpus of the same seed is the beginning of a larger one. `pulse` adds a pulse wave to each recording.

@@ -11,6 +11,7 @@ from ecgfm.data.synthetic.visit import Visit
 NORMAL, PREMATURE, PACED = 0, 1, 2  # kinds of ventricular beats
 SINUS, ECTOPIC = 0, 1  # kinds of P waves
 PAUSES = 0.12  # share of sinus rhythms with pauses that are no finding of ours
+UNRULY, UNRULY_SIZE = 0.1, 0.14  # and of those as irregular as fibrillation, each beat with its P wave
 LEAD_IN = 1.5  # seconds of heart before and after the recording, so that its edges are like its middle
 
 
@@ -60,23 +61,32 @@ def _atria_contract(visit: Visit, rng: np.random.Generator) -> bool:
 def _intervals(
     visit: Visit, interval: float, count: int, respiration: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "beat"]:
+    """Seconds from beat to beat; over the first ten seconds they are on average what the visit's rate says."""
     noise = rng.normal(size=count)
     if visit.rhythm == "fibrillation":
-        irregular = np.exp((0.07 + 0.2 * visit.severity["atrial_fibrillation"]) * noise)
-        rr = np.maximum(0.33, interval * irregular)
-        within = max(2, round(10 / interval))
-        return rr * interval / rr[:within].mean()
-    if visit.rhythm == "flutter":
+        share = np.maximum(0.33 / interval, np.exp((0.07 + 0.2 * visit.severity["atrial_fibrillation"]) * noise))
+    elif visit.rhythm == "flutter":
         ratio = visit.conduction or rng.choice([2, 3, 4], size=count, p=[0.3, 0.4, 0.3])
         return interval / (visit.conduction or 3) * ratio * (1 + 0.008 * noise)
-    if visit.rhythm == "paced":
-        return interval * (1 + 0.002 * noise)
+    elif visit.rhythm == "paced":
+        share = 1 + 0.002 * noise
+    else:
+        share = _sinus(visit, interval, respiration, noise, rng)
+    return interval * share / share[: max(2, round((10 + LEAD_IN) / interval))].mean()
+
+
+def _sinus(
+    visit: Visit, interval: float, respiration: float, noise: Float[np.ndarray, "beat"], rng: np.random.Generator
+) -> Float[np.ndarray, "beat"]:
+    """The sinus node breathes, wanders and now and then pauses; near fibrillation it is irregular."""
+    count = len(noise)
     swing = visit.subject.build.variability
     phase = 2 * np.pi * (respiration * interval * np.arange(count) + rng.random())
     wander = np.cumsum(rng.normal(size=count)) / np.sqrt(count)
     irregular = 0.16 * ramp(visit.severity["atrial_fibrillation"], 0.1, 0.5) * rng.normal(size=count)
+    irregular += UNRULY_SIZE * (rng.random() < UNRULY) * rng.normal(size=count)
     pause = np.where(rng.random(count) < 0.08 * (rng.random() < PAUSES), rng.uniform(1.25, 1.8), 1.0)
-    return interval * pause * np.maximum(0.5, 1 + swing * (np.sin(phase) + 0.4 * noise + 0.5 * wander) + irregular)
+    return pause * np.maximum(0.5, 1 + swing * (np.sin(phase) + 0.4 * noise + 0.5 * wander) + irregular)
 
 
 def _places(onset: Float[np.ndarray, "beat"], seconds: float, count: int, rng: np.random.Generator) -> list[int]:

@@ -82,7 +82,7 @@ def visit(subject: Subject, number: int) -> Visit:
         severity["pac"] = max(severity["pac"], float(rng.uniform(0.4, 0.5 + 0.4 * early)))
     rate, conduction = _rate(subject, rhythm, rng)
     away = ramp(severity["infarct_lateral"], 0.3, 1.0) - ramp(severity["infarct_inferior"], 0.3, 1.0)
-    axis = float(np.clip(subject.axis + rng.normal(0, 5) + 45 * away, -85, 150))
+    axis = float(np.clip(subject.axis + rng.normal(0, 5) + 25 * away, -85, 150))
     severity |= {
         "bradycardia": float(np.clip(0.5 + (60 - rate) / 40, 0, 1)),
         "tachycardia": float(np.clip(0.5 + (rate - 100) / 60, 0, 1)),

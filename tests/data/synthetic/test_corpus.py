@@ -6,6 +6,7 @@ import re
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,13 +25,18 @@ SHAPES = ("mimic-iv-ecg", "ptb-xl", "cpsc-2018", "csn", "cinc-2021", "code-15", 
 @pytest.fixture(scope="session")
 def mimic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "mimic"
-    synthetic.write(folder, records=250, seed=3)
+    synthetic.write(folder, records=160, seed=3)
     return folder
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
     with open(folder / name, newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def opened(path: str, **options) -> Any:
+    """What the wfdb library makes of a record."""
+    return wfdb.rdrecord(path, **options)
 
 
 def headers(folder: Path) -> list[str]:
@@ -55,7 +61,7 @@ def test_mimic_tables_are_those_of_the_publisher(mimic):
     assert len(measured[0]) == 33
     assert list(measured[0])[4:24] == [f"report_{i}" for i in range(18)] + ["bandwidth", "filtering"]
     keys = [[(row["subject_id"], row["study_id"]) for row in table] for table in (listed, measured)]
-    assert len(set(keys[0])) == len(keys[0]) >= 250
+    assert len(set(keys[0])) == len(keys[0]) >= 160
     assert set(keys[1]) <= set(keys[0])  # some have no measurements
     assert [key for key in keys[0] if key in set(keys[1])] != keys[1]  # and the order is another
     for row in listed:
@@ -78,7 +84,7 @@ def test_mimic_measurements_have_gaps_and_sentinels(mimic):
 
 def test_mimic_headers_are_those_of_the_publisher(mimic):
     for path in headers(mimic)[:40]:
-        record = wfdb.rdrecord(path, physical=False)
+        record = opened(path, physical=False)
         assert record.sig_name == ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6"]
         assert record.fmt == ["16"] * 12
         assert record.adc_gain == [200.0] * 12
@@ -90,18 +96,18 @@ def test_mimic_headers_are_those_of_the_publisher(mimic):
 
 
 def test_mimic_sums_are_right(mimic):
-    sums = dict(reversed(line.split(" ", 1)) for line in (mimic / "SHA256SUMS.txt").read_text().splitlines())
+    sums = {line[65:]: line[:64] for line in (mimic / "SHA256SUMS.txt").read_text().splitlines()}
     files = content(mimic)
     assert sums == {name: digest for name, digest in files.items() if name not in ("SHA256SUMS.txt", "factors.parquet")}
 
 
 def test_a_smaller_corpus_is_the_beginning_of_a_larger(mimic, tmp_path):
-    synthetic.write(tmp_path / "small", records=60, seed=3)
+    synthetic.write(tmp_path / "small", records=30, seed=3)
     small, large = content(tmp_path / "small", "4*.*"), content(mimic, "4*.*")
     assert small.items() <= large.items()
-    synthetic.write(tmp_path / "again", records=60, seed=3)
+    synthetic.write(tmp_path / "again", records=30, seed=3)
     assert content(tmp_path / "again") == content(tmp_path / "small")
-    synthetic.write(tmp_path / "other", records=60, seed=4)
+    synthetic.write(tmp_path / "other", records=30, seed=4)
     assert not set(content(tmp_path / "other", "*.dat").values()) & set(small.values())
 
 
@@ -112,15 +118,13 @@ def test_a_folder_that_is_not_empty_is_left_alone(mimic):
 
 def test_factors_lie_beside_the_recordings(mimic):
     factors = pq.read_table(mimic / "factors.parquet")
-    assert factors["path"].to_pylist() and set(factors["path"].to_pylist()) == {
-        r["path"] for r in rows(mimic, "record_list.csv")
-    }
+    assert set(factors["path"].to_pylist()) == {r["path"] for r in rows(mimic, "record_list.csv")}
     for finding in FINDINGS:
         assert {factors.schema.field(finding).type, factors.schema.field(f"{finding}_severity").type} == {
             "bool",
             "float",
         }
-    expected = [visit.present["rbbb"] for visit in visits(3, 250)]
+    expected = [visit.present["rbbb"] for visit in visits(3, 160)]
     assert factors["rbbb"].to_pylist() == expected
 
 
@@ -140,12 +144,12 @@ def test_lost_leads_are_refused_and_nothing_else_is(mimic):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_is_read_by_its_reader(shape, tmp_path):
-    synthetic.write(tmp_path / "corpus", shape, records=40, seed=9)  # none of these has lost a lead
+    synthetic.write(tmp_path / "corpus", shape, records=40, seed=9)
     entries, records = entries_and_records(shape, tmp_path / "corpus")
     factors = {row["path"]: row for row in pq.read_table(tmp_path / "corpus" / "factors.parquet").to_pylist()}
     assert len(entries) == len(records) >= 40
     assert set(records) == set(factors)
-    for record in records.values():
+    for record in (record for path, record in records.items() if not factors[path]["lost"]):
         quality.check(record)
         i, ii, iii = record.ecg.physical()[:3]
         assert np.abs(iii - (ii - i)).max() < 0.006
@@ -158,7 +162,7 @@ def test_ptb_xl_has_two_rates_and_folds_by_patient(tmp_path):
     assert len(database[0]) == 28
     assert len({(row["patient_id"], row["strat_fold"]) for row in database}) == len({r["patient_id"] for r in database})
     for row in database[:5]:
-        fast, slow = (wfdb.rdrecord(str(tmp_path / "corpus" / row[name])) for name in ("filename_hr", "filename_lr"))
+        fast, slow = (opened(str(tmp_path / "corpus" / row[name])) for name in ("filename_hr", "filename_lr"))
         assert (fast.fs, slow.fs, fast.sig_name[3]) == (500, 100, "AVR")
         every_fifth = fast.p_signal[::5][10:-10]
         assert np.corrcoef(every_fifth.ravel(), slow.p_signal[10:-10].ravel())[0, 1] > 0.97
@@ -175,7 +179,7 @@ def test_labels_are_said_in_each_corpus_own_words(tmp_path):
     }
     for shape, (label_set, name, finding) in expected.items():
         folder = tmp_path / shape
-        synthetic.write(folder, shape, records=60, seed=9)
+        synthetic.write(folder, shape, records=30, seed=9)
         _, records = entries_and_records(shape, folder)
         factors = {row["path"]: row[finding] for row in pq.read_table(folder / "factors.parquet").to_pylist()}
         assert {path for path, r in records.items() if name in r.labels[label_set]} == {
@@ -201,7 +205,7 @@ def test_a_pulse_wave_rides_along_at_its_own_rate(tmp_path):
         ecg, pulse = record.signals
         assert (pulse.kind, pulse.rate, pulse.samples.shape) == ("ppg", 125.0, (1, 1250))
         np.testing.assert_array_equal(ecg.samples, plain[path].ecg.samples)
-    other = wfdb.rdrecord(headers(tmp_path / "corpus")[0], smooth_frames=False, physical=False)
+    other = opened(headers(tmp_path / "corpus")[0], smooth_frames=False, physical=False)
     assert [len(channel) for channel in other.e_d_signal] == [5000] * 12 + [1250]
 
 

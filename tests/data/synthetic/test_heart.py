@@ -9,7 +9,7 @@ def beat(visit: Visit, seconds: float = 10) -> Beats:
 
 
 def variation(visits: list[Visit]) -> list[float]:
-    return [np.std(b.rr) / np.mean(b.rr) for b in map(beat, visits)]
+    return [float(np.std(b.rr) / np.mean(b.rr)) for b in map(beat, visits)]
 
 
 def test_rates_are_kept(clear):
@@ -27,10 +27,10 @@ def test_fibrillation_is_irregular_and_has_no_p(clear):
 
 
 def test_flutter_conducts_whole_numbers_of_waves(clear):
-    for visit in clear("atrial_flutter", 8):
+    for visit in (v for v in clear("atrial_flutter", 12) if v.severity["pvc"] < 0.36):
         waves = beat(visit).rr * visit.rate * (visit.conduction or 3) / 60
         near = np.abs(waves - np.rint(waves)) < 0.2
-        assert near.mean() > 0.8  # a premature beat is out of step
+        assert near.mean() > 0.95
 
 
 def test_pacing_is_a_clockwork(clear):

@@ -7,7 +7,7 @@ from ecgfm.data.synthetic.leads import FIELD, INDEPENDENT, limb_axis, twelve
 
 def test_limb_leads_owe_each_other_what_einthoven_and_goldberger_say():
     independent = np.random.default_rng(0).integers(-3000, 3000, (8, 500))
-    lead = dict(zip(LEADS, twelve(independent), strict=True))
+    lead: dict[str, np.ndarray] = dict(zip(LEADS, twelve(independent), strict=True))
     np.testing.assert_array_equal(lead["III"], lead["II"] - lead["I"])
     for name, exact in (
         ("aVR", -(lead["I"] + lead["II"]) / 2),

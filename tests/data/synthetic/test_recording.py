@@ -70,7 +70,10 @@ def test_a_normal_beat_looks_like_one(clear):
         growth = [qrs(beat[f"V{n}"]).max() - abs(qrs(beat[f"V{n}"]).min()) for n in (1, 3, 5)]
         assert growth[0] < growth[1] < growth[2]
         assert qrs(beat["aVR"]).sum() < 0
-        assert 70 < width(beat) < 120
+
+
+def test_a_normal_qrs_is_narrow(clear):
+    assert 70 < np.median([width(leads(visit)) for visit in clear(None, 7)]) < 115
 
 
 def test_a_right_block_is_wide_and_ends_forwards(clear):

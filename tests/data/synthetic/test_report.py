@@ -3,7 +3,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ecgfm.data.synthetic.findings import FINDINGS
 from ecgfm.data.synthetic.report import report
 
 WORDS = {
@@ -82,5 +81,4 @@ def test_dialects_differ_in_more_than_capitals(seen):
     vocabulary = [{line.lower() for v in seen[:600] for line in report(v, dialect)} for dialect in range(3)]
     assert len(vocabulary[0] - vocabulary[1]) > 20
     assert all(line == line.upper() for v in seen[:50] for line in report(v, 2))
-    assert max(len(report(v, 0)) for v in seen) <= 18
-    assert len(FINDINGS) > 20
+    assert max(len(report(v, 0)) for v in seen) < 18  # the columns of a cart, less one for a gap

@@ -1,0 +1,1 @@
+"""Losses as pure functions; those that look across the batch look across ranks."""

@@ -1,0 +1,136 @@
+"""The command, on real shards, with real towers: what it says to wrong words, and that it goes on where it stopped."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from ecgfm.data.storage import Folder
+from ecgfm.train.checkpoint import newest
+from ecgfm.train.journal import rows
+
+pytestmark = pytest.mark.ray
+
+COMMAND = REPOSITORY / "jobs" / "pretrain.py"
+METHOD = """
+from dataclasses import dataclass, field
+from typing import ClassVar
+from torch import nn
+from ecgfm.model.pool import Project
+from ecgfm.model.views import EcgView
+
+@dataclass(frozen=True)
+class Config:
+    terms: dict = field(default_factory=lambda: {"size": 0.5})
+    columns: ClassVar = ()
+    pools: ClassVar = {"summary": Project("first")}
+
+    def build(self, towers):
+        return Objective()
+
+class Objective(nn.Module):
+    def forward(self, seen):
+        return {"size": seen.embed(EcgView(tokens=0.5)).square().mean()}
+"""
+
+
+@pytest.fixture
+def words(made_shards: Path, text_model: str) -> list[str]:
+    return [
+        *("--shards", str(made_shards), "--towers.text.name", text_model, "--resources.device", "cpu"),
+        *("--cadence.log", "1", "--cadence.save", "4", "--cadence.evaluate", "4"),
+    ]
+
+
+def pretrain(*given: str) -> int:
+    """As from a terminal, but in this process."""
+    from jobs.pretrain import main
+
+    return main([*given])
+
+
+def curve(folder: Path) -> list[dict[str, int | float | None]]:
+    found = rows(Folder(str(folder)))
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in found]
+
+
+def test_straight_and_stopped(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert pretrain("dbeta_tiny", "--steps", "12", "--to", str(straight), *words) == 0
+    terms = {f"dbeta/{term}" for term in ("mlm", "mem", "etm", "ets")}
+    assert terms | {"step", "loss", "gradient", "rate"} == curve(straight)[0].keys()
+    assert {f"held-out/{name}" for name in ("loss", *terms)} <= curve(straight)[4].keys()
+    stop_after(monkeypatch, 6)
+    assert pretrain("dbeta_tiny", "--steps", "12", "--to", str(stopped), *words) == 130
+    monkeypatch.undo()
+    assert pretrain("dbeta_tiny", "--steps", "12", "--to", str(stopped), *words) == 0
+    assert curve(stopped) == curve(straight)
+    launches = json.loads((stopped / "run.json").read_text())["launches"]
+    assert [launch["step"] for launch in launches] == [0, 4]
+    inputs = json.loads((stopped / "run.json").read_text())["inputs"]
+    assert inputs.keys() == {"shards of made", "words", "text model"}
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    from ecgfm.train.meter import Meter
+
+    step: Callable = Meter.step
+
+    def interrupted(meter: Meter, number: int, figures: dict) -> None:
+        step(meter, number, figures)
+        if number == steps:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Meter, "step", interrupted)
+
+
+def test_two_processes_make_the_curve_of_one(words: list[str], tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    words = ["dbeta_paper_tiny", "--steps", "8", "--negatives.count", "8", *words]
+    assert pretrain(*words, "--to", str(one)) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, str(COMMAND), *words, "--to", str(two)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for ours, theirs in zip(curve(two), curve(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-3)
+
+
+def test_a_branch(words: list[str], tmp_path: Path) -> None:
+    first, branch, towers = tmp_path / "first@1", tmp_path / "branch@1", tmp_path / "towers@1"
+    assert pretrain("dbeta_tiny", "--steps", "4", "--to", str(first), *words) == 0
+    assert pretrain("dbeta_tiny", "--steps", "6", "--to", str(branch), "--from", f"{first}@4", *words) == 0
+    assert curve(branch)[0]["step"] == 5
+    assert pretrain("dbeta_tiny", "--steps", "2", "--to", str(towers), "--towers-from", str(first), *words) == 0
+    assert json.loads((towers / "run.json").read_text())["launches"][0]["from"] == f"towers of {first}"
+    assert curve(towers)[0]["step"] == 1
+
+
+def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "mine.py").write_text(METHOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    small = ("--batch", "8", "--steps", "4", "--towers.heads", "2", "--frame.rate", "100", "--frame.seconds", "4.0")
+    assert pretrain("ours.mine", "--to", str(tmp_path / "run"), *small, *words) == 0
+    assert "mine/size" in curve(tmp_path / "run")[0]
+    found = newest(Folder(str(tmp_path / "run")))
+    assert found is not None
+    assert not any("text" in name for name in found[1]["model"])  # nothing asks for reports
+
+
+def test_wrong_words_are_answered_with_the_nearest(words: list[str], tmp_path: Path) -> None:
+    def said(*given: str) -> str:
+        done = subprocess.run([sys.executable, str(COMMAND), *given], capture_output=True, text=True)
+        assert done.returncode != 0
+        return " ".join((done.stdout + done.stderr).replace("│", " ").split())
+
+    assert "no recipe and no method 'dbeta_tny': did you mean dbeta_tiny?" in said("dbeta_tny")
+    wrong = said("dbeta_tiny", "--to", str(tmp_path), *words, "--optimizer.clp", "3")
+    assert "--optimizer.clp" in wrong
+    assert "Perhaps you meant: --optimizer.clip" in wrong
+    assert "2 workers are asked for, and 1 are there" in said(
+        "dbeta_tiny", "--to", str(tmp_path), *words, "--resources.workers", "2"
+    )
