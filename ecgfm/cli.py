@@ -1,5 +1,8 @@
 """The command `ecgfm`: looks at what lies on disk."""
 
+# pyarrow makes its compute functions at run time, where a type checker cannot see them
+# pyright: reportAttributeAccessIssue=false
+
 import sys
 from pathlib import Path
 

@@ -30,7 +30,13 @@ from ecgfm.data.sources.mimic_iv_ecg import Corpus
 from ecgfm.data.storage import Folder
 from ecgfm.run import Frame
 
-RECORDS, BATCH, REPEATS, H100 = 1500, 128, 3, 2630  # H100: records/s that one takes at 40 % of its peak
+RECORDS, BATCH, PASS, REPEATS, H100 = (
+    1500,
+    128,
+    11,
+    3,
+    2630,
+)  # PASS: batches of a pass; H100: records/s that one takes at 40 % of its peak
 
 
 class Wfdb(Dataset):
@@ -125,8 +131,8 @@ def main() -> None:
         paths = [str(tree / entry["path"]) for entry in entries]
         shard("mimic-iv-ecg", Corpus(), source, Folder(str(made)), Layout(rows=256, valid=0, test=0), limit=0.2)
         opened = reader.open_reader([str(made)], "train", BATCH, Frame(), window=32)  # blocks of 512 records
-        few = reader.open_reader([str(made)], "train", BATCH, Frame(), window=4)
-        for path in paths[: 4 * BATCH]:
+        once = reader.open_reader([str(made)], "train", BATCH, Frame(), window=PASS)
+        for path in paths[: PASS * BATCH]:
             record = wfdb_library.rdrecord(path)
             scipy.io.savemat(path + ".mat", {"feats": record.p_signal.T})
 
@@ -144,11 +150,11 @@ def main() -> None:
         )
         side_by_side(
             "batches from a first pass, two threads or two workers",
-            4 * BATCH,
+            PASS * BATCH,
             {
-                "ecgfm, in process, int16": lambda: (b for b, _ in reader.read(few, 4, threads=2)),
-                "DataLoader on .mat, float64 -> float32": loader(Mat(paths[: 4 * BATCH])),
-                "DataLoader on wfdb -> float32": loader(Wfdb(paths[: 4 * BATCH])),
+                "ecgfm, in process, int16": lambda: (b for b, _ in reader.read(once, PASS, threads=2)),
+                "DataLoader on .mat, float64 -> float32": loader(Mat(paths[: PASS * BATCH])),
+                "DataLoader on wfdb -> float32": loader(Wfdb(paths[: PASS * BATCH])),
             },
         )
         ray_stream(opened, 512)

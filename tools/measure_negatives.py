@@ -37,6 +37,7 @@ ROWS = 160_000  # shown to each classifier, or one epoch and its examination
 COLUMNS = (
     "choice",
     "AUC, text",
+    "accuracy",
     "AUC, words",
     "AUC, length",
     "distinct",

@@ -30,7 +30,7 @@ def main(records: int = 12000, seed: int = 0) -> None:
     named = lambda columns: dict(zip(FINDINGS, columns.T, strict=True))  # noqa: E731
     found = measure(x[~held], named(labels[~held]), x[held], named(labels[held]), named(truth[held]))
     print(f"{len(x)} recordings of {len(set(subject))} subjects, {held.sum()} recordings held out\n")
-    print("| finding | share | logistic | boosted trees | oracle |\n|---|---|---|---|---|")
+    print("| finding | share | floor | ruler | oracle |\n|---|---|---|---|---|")
     for finding, auc in found.items():
         print(f"| {finding} | {labels[:, FINDINGS.index(finding)].mean():.3f} | {_cells(auc)} |")
     print(f"| macro | | {_cells(Measured(*np.mean(list(found.values()), axis=0)))} |")

@@ -1,5 +1,8 @@
 """Where each record of a corpus will stand: split, shard and order, from the list of records alone."""
 
+# pyarrow makes its compute functions at run time, where a type checker cannot see them
+# pyright: reportAttributeAccessIssue=false
+
 import hashlib
 from dataclasses import dataclass
 

@@ -120,7 +120,7 @@ class Visits:
         index = self._epochs[seed, epoch][place]
         return self.shard[index], self.row[index]
 
-    def _paired(self, seed: int, epoch: int) -> Int64[np.ndarray, "even"]:
+    def _paired(self, seed: int, epoch: int) -> Int64[np.ndarray, "n"]:
         """Records of an epoch in order: 2i and 2i + 1 belong together."""
         random = draw.generator("visits", seed, epoch)
         turn = random.permutation(self.shard.max() + 1)[self.shard]
@@ -185,7 +185,8 @@ class Plan:
         pattern = np.repeat(np.arange(len(self.shares)), self.shares)
         pattern = draw.generator("mix", self.seed).permutation(pattern)
         before = np.r_[0, np.cumsum(pattern == corpus)]
-        return tuple(n // len(pattern) * self.shares[corpus] + int(before[n % len(pattern)]) for n in (start, stop))
+        first, last = (n // len(pattern) * self.shares[corpus] + int(before[n % len(pattern)]) for n in (start, stop))
+        return first, last
 
     def _sequence(self, corpus: int, start: int, stop: int) -> Places:
         """Units start, ..., stop - 1 of a corpus's endless sequence."""

@@ -6,6 +6,7 @@ that `ecgfm.data.reader.read` gives it. Each block carries its place in the plan
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import numpy as np
 import ray
@@ -26,8 +27,9 @@ def dataset(reader: Reader, stop: int, position: Position = Position()) -> Datas
     first, end = position.batch // window * slices, -(-stop // window) * slices
     with DataContext.current(_context()):
         places = ray.data.range(end - first, override_num_blocks=-(-(end - first) // _PLACES_PER_TASK))
+        read: Any = _read  # called with the keywords below, which the annotation does not know
         return places.repartition(target_num_rows_per_block=1).map_batches(
-            _read, batch_size=None, fn_kwargs={"first": first, "work": ray.put((reader, position, stop))}
+            read, batch_size=None, fn_kwargs={"first": first, "work": ray.put((reader, position, stop))}
         )
 
 
@@ -58,9 +60,10 @@ def read(
 ) -> Iterator[tuple[Batch, Position]]:
     """A worker's batches from its part of `dataset`, as `ecgfm.data.reader.read` gives them."""
     check_workers(reader.plan, workers)
-    arrived = blocks.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=2)
+    whole: Any = None  # blocks as they come, which the annotation of batch_size does not know
+    arrived = blocks.iter_batches(batch_size=whole, batch_format="numpy", prefetch_batches=2)
     own = schedule(reader.plan, position, stop, rank, workers)
-    return batches(_checked(arrived, own), reader.plan, position, workers, tokens)
+    return batches(_checked(cast(Iterable[Block], arrived), own), reader.plan, position, workers, tokens)
 
 
 def _checked(arrived: Iterable[Block], expected: Iterator[int]) -> Iterator[Block]:

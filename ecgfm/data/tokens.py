@@ -22,8 +22,8 @@ class TokenTable:
 
     @staticmethod
     def build(texts: Sequence[str], encode: Callable[[list[str]], list[list[int]]], limit: int) -> "TokenTable":
-        """`encode` turns texts into word numbers. Of a report longer than `limit` words, the first ones and the last one,
-        which is the end mark, are kept."""
+        """`encode` turns texts into word numbers. Of a report longer than `limit` words, the first ones and the
+        last one, which is the end mark, are kept."""
         parts = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encode([*texts, ""])]
         if not parts[-1]:
             raise ValueError("the tokenizer gives no word for an empty report: it must add an end mark or a start mark")

@@ -83,7 +83,9 @@ class Encoder:
 
 
 def neural(texts: Sequence[str], encoder: Encoder) -> Embeddings:
-    return Embeddings.of(encoder(texts), encoder.name, texts)
+    """Equal texts, as the tables of two corpora may hold, have equal vectors."""
+    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    return Embeddings.of(encoder(list(place))[[place[text] for text in texts]], encoder.name, texts)
 
 
 def lexical(texts: Sequence[str], size: int = 256) -> Embeddings:

@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
+from torch import Tensor
 from transformers import AutoTokenizer
 
 from ecgfm.batch import Batch
@@ -68,16 +69,13 @@ class Feed:
         return max(1, min(most, records // self.run.batch))
 
     def worded(self, batch: Batch, index: int) -> Batch:
-        """With the words of the reports, and a false report where one is to be had."""
-        if not self.tokens:
-            return batch
-        own = batch.report.numpy()
+        """With the words of the reports, where a text model reads them, and with false reports for methods that ask."""
+        own, size = batch.report.numpy(), len(batch)
         if not self.choice:
-            words, counts = map(torch.from_numpy, self.tokens.lookup(own))
+            words, counts = self._words(own)
             return replace(batch, words=words, word_count=counts)
         far = self.choice(own, batch.record.numpy(), self.run.seed, index)
-        words, counts = map(torch.from_numpy, self.tokens.lookup(np.concatenate([own, far])))  # of one width
-        size = len(own)
+        words, counts = self._words(np.concatenate([own, far]))  # of one width
         return replace(
             batch,
             words=words[:size],
@@ -86,6 +84,12 @@ class Feed:
             far_words=words[size:],
             far_word_count=counts[size:],
         )
+
+    def _words(self, reports: Int64[np.ndarray, " n"]) -> tuple[Int32[Tensor, "n W"], Int32[Tensor, " n"]]:
+        if not self.tokens:
+            return torch.zeros(len(reports), 0, dtype=torch.int32), torch.zeros(len(reports), dtype=torch.int32)
+        words, counts = self.tokens.lookup(reports)
+        return torch.from_numpy(words), torch.from_numpy(counts)
 
 
 def open_feed(run: Run, folders: Sequence[str], home: Folder, columns: frozenset[str], threads: int = 1) -> Feed:

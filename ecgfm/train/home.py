@@ -1,9 +1,10 @@
 """The folder of a run, `name@version`, as the run itself uses it.
 
-run.json         recipe, hashes of what is read, and how each launch was made
-metrics.jsonl    the curve; tensorboard/ shows the same
-checkpoints/     what a restart needs
-lock             who is writing (lease.json in an object store)
+run.json              recipe, hashes of what is read, and how each launch was made
+metrics.jsonl         the curve; tensorboard/ shows the same
+checkpoints/          what a restart needs
+tokens.safetensors    the words of all reports, and in reports.safetensors their vectors (ecgfm.train.feed)
+lock                  who is writing (lease.json in an object store)
 """
 
 from collections.abc import Callable, Mapping

@@ -63,7 +63,7 @@ def test_a_place_far_into_a_run_is_found_at_once() -> None:
 
 
 def test_shuffle_quality() -> None:
-    """Neighbours on disk are strangers in a batch: as seldom together as the docstring says, and never twice the same."""
+    """Neighbours on disk are strangers in a batch: as seldom together as ecgfm.data.plan says, each epoch anew."""
     chunks, epochs = corpus(65_536), []
     plan = Plan((chunks,), batch=1024, slices=8, window=8)
     for epoch in range(2):

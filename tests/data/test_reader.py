@@ -52,8 +52,7 @@ def test_every_worker_and_every_start_sees_the_same_batches(made_shards: Path) -
             ]
             for rank, batches in enumerate(per_rank):
                 assert [position.batch for _, position in batches] == [*range(start + 1, 25)]
-                slices = [s for s in range(rank, 4, workers)]
-                rows = np.concatenate([np.arange(4 * s, 4 * s + 4) for s in slices])
+                rows = np.concatenate([np.arange(4 * s, 4 * s + 4) for s in range(rank, 4, workers)])
                 for (batch, _), expected in zip(batches, whole[start:], strict=True):
                     for f in ("record", "signal", "scale", "leads", "length", "subject", "report"):
                         assert torch.equal(getattr(batch, f), getattr(expected, f)[rows]), f

@@ -47,6 +47,11 @@ def test_the_mean_is_over_a_texts_own_words(model):
     np.testing.assert_allclose(encoder(TEXTS)[2], states.mean(0), atol=1e-5)
 
 
+def test_a_text_is_embedded_once(model):
+    encoder, given = Encoder(model), [TEXTS[0], TEXTS[2], TEXTS[0]]
+    np.testing.assert_array_equal(neural(given, encoder).vectors, neural(given[:2], encoder).vectors[[0, 1, 0]])
+
+
 def test_a_model_is_known_by_its_weights(model, tmp_path):
     encoder = Encoder(model)
     assert encoder.name == Encoder(model).name

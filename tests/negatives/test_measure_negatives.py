@@ -50,6 +50,6 @@ def test_the_training_records_of_shards_by_a_language_model(main, tmp_path, caps
     assert "17 records" in printed
     assert "their reports: 7 distinct" in printed
     assert "their far lists: 7 distinct" in printed
-    assert rows(printed)["any report"][3] == 7
+    assert rows(printed)["any report"][4] == 7
     with pytest.raises(SystemExit, match="name one source"):
         main()

@@ -7,7 +7,7 @@ from ecgfm import recipes
 from ecgfm.data import shards
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
-from ecgfm.model.text import TextConfig
+from ecgfm.model.text import TableConfig, TextConfig
 from ecgfm.run import Farthest, Frame, Run, override
 from ecgfm.train.feed import corpora, inputs, open_feed
 
@@ -64,6 +64,15 @@ def test_what_no_method_asks_for_is_not_made(run: Run, made_shards: Path, tmp_pa
     assert batch.far_report is None
     assert batch.words.shape[1] == 0
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_table_of_embeddings_has_no_words(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    table = replace(run, towers=replace(run.towers, text=TableConfig("nowhere.npy")))
+    feed = open_feed(table, [str(made_shards)], Folder(str(tmp_path)), BOTH)
+    batch, _ = next(feed.open("train", 1, Position()))
+    assert batch.far_report is not None
+    assert (batch.far_report >= 0).any()
+    assert batch.words.shape[1] == 0
 
 
 def test_inputs_are_hashes_of_what_is_read(run: Run, made_shards: Path, tmp_path: Path) -> None:

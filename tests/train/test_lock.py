@@ -32,7 +32,7 @@ def test_a_second_start_is_refused_until_the_first_is_dead(
 ) -> None:
     hasten(monkeypatch, is_local)
     folder = Folder(str(tmp_path))
-    first = get_context("forkserver").Process(target=hold, args=(str(tmp_path), is_local))
+    first = get_context("forkserver").Process(target=hold, args=(str(tmp_path), is_local), daemon=True)
     first.start()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)

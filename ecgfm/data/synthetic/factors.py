@@ -1,6 +1,7 @@
 """The side table of truths, which only evaluation reads: every hidden factor of every recording."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from ecgfm.data.synthetic.findings import FINDINGS
 from ecgfm.data.synthetic.visit import Visit
 
 NAME = "factors.parquet"
+AT_ONCE = 5000
 
 
 class Row(NamedTuple):
@@ -42,10 +44,11 @@ SCHEMA = pa.schema(
 )
 
 
-def write(folder: Path, rows: Iterable[Row]) -> None:
-    """The truths of these recordings; `rows` are written to disk as they come."""
-    found = [_truths(row) for row in rows]
-    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), folder / NAME)
+def write(folder: Path, rows: Iterator[Row]) -> None:
+    """The truths of these recordings, each of which is on disk once it has been asked for."""
+    with pq.ParquetWriter(folder / NAME, SCHEMA) as writer:
+        while truths := [_truths(row) for row in islice(rows, AT_ONCE)]:
+            writer.write_table(pa.Table.from_pylist(truths, schema=SCHEMA))
 
 
 def _truths(row: Row) -> dict:

@@ -107,7 +107,7 @@ def _chatter(visit: Visit, speaker: _Speaker) -> list[str]:
     if build.r_progression > 0.35 and not visit.present["paced"] and speaker.chance(0.9):
         lines.append(speaker.one(say.WEAK_R))
     st = any(p for f, p in visit.present.items() if f.startswith("st_"))
-    if not st and not visit.present["pvc"] and speaker.chance(0.04):
+    if not st and not visit.present["pvc"] and speaker.chance(0.05):
         lines.append(speaker.one(say.DENIALS))
     if visit.number and speaker.chance(0.03):
         lines.append(speaker.one(say.COMPARED))
