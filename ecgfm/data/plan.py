@@ -108,7 +108,7 @@ class Visits:
         self, shard: Int64[np.ndarray, "n"], row: Int64[np.ndarray, "n"], subject: Int64[np.ndarray, "n"]
     ) -> None:
         self.shard, self.row, self.subject = shard, row, subject
-        self._epochs: dict[tuple[int, int], Int64[np.ndarray, even]] = {}
+        self._epochs: dict[tuple[int, int], np.ndarray] = {}
 
     @property
     def records(self) -> int:
