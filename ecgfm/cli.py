@@ -18,6 +18,7 @@ from ecgfm.data.card import card as corpus_card
 from ecgfm.data.quality import Refusal
 from ecgfm.data.record import Signal
 from ecgfm.data.storage import Folder
+from ecgfm.train import curves
 
 
 def verify(folder: tyro.conf.Positional[str], /) -> int:
@@ -68,7 +69,7 @@ def _of_wfdb(parent: str, name: str) -> Signal:
 def _of_shard(folder: Folder, name: str, row: int) -> Signal:
     rows = {shard.name: shard.rows for shard in shards.manifest(folder).shards}.get(name, 0)
     if not 0 <= row < rows:
-        raise ValueError(f"{name} in {folder.uri} has no row {row}: it has {rows} rows")
+        raise ValueError(f"{name} in {folder} has no row {row}: it has {rows} rows")
     chunk, within = divmod(row, shards.manifest(folder).chunk)
     return shards.signal(shards.read(folder, name, [chunk], shards.ECG_COLUMNS).slice(within, 1).to_pylist()[0])
 
@@ -92,9 +93,22 @@ def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> i
     return 0
 
 
+def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves.png")) -> int:
+    """Draw the curves of runs side by side, with marks where a run was started again.
+
+    Args:
+        runs: The folders of runs.
+        to: The picture: .png, .pdf or .svg.
+    """
+    curves.plot(runs).savefig(to)
+    print(f"drew {len(runs)} runs to {to}")
+    return 0
+
+
 def main() -> int:
+    commands = {"verify": verify, "show": show, "card": card, "plot": plot}
     try:
-        return tyro.extras.subcommand_cli_from_dict({"verify": verify, "show": show, "card": card})
+        return tyro.extras.subcommand_cli_from_dict(commands)
     except (FileNotFoundError, ValueError, Refusal) as error:
         print(f"ecgfm: {error}", file=sys.stderr)
         return 1

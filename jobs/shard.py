@@ -55,7 +55,9 @@ def main() -> int:
         return 1
     refused = sum(shard.refused for shard in manifest.shards)
     verb = f"made {made} shards" if made else "nothing to do: the shards are finished"
-    print(f"{verb}; {job.to} holds {manifest.records} records in {len(manifest.shards)} shards, {refused} refused")
+    print(
+        f"{verb}; {Folder(job.to)} holds {manifest.records} records in {len(manifest.shards)} shards, {refused} refused"
+    )
     return 0
 
 

@@ -18,13 +18,13 @@ def _opened(source: Folder, name: str) -> h5py.File:
     except FileNotFoundError:
         raise
     except OSError:  # its message says nothing of the file
-        raise ValueError(f"{name} in {source.uri} is no HDF5 file, or not a whole one: get it again") from None
+        raise ValueError(f"{name} in {source} is no HDF5 file, or not a whole one: get it again") from None
 
 
 def dataset(source: Folder, name: str, key: str) -> h5py.Dataset:
     file = _opened(source, name)
     if key not in file:
-        raise ValueError(f"{name} in {source.uri} holds no data set {key!r}")
+        raise ValueError(f"{name} in {source} holds no data set {key!r}")
     return cast(h5py.Dataset, file[key])
 
 

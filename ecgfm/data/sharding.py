@@ -126,7 +126,7 @@ def _claim(to: Folder, options: str) -> None:
         to.write("parts/options.json", json.dumps(options).encode())
     elif json.loads(to.read("parts/options.json")) != options:
         raise ValueError(
-            f"{to.uri} holds shards of another corpus, of other options, or of a source that has changed since: "
+            f"{to} holds shards of another corpus, of other options, or of a source that has changed since: "
             "give --to another folder, or delete this one"
         )
 

@@ -102,13 +102,13 @@ class Manifest:
 def manifest(folder: Folder) -> Manifest:
     if not folder.exists("manifest.json"):
         raise FileNotFoundError(
-            f"{folder.uri} holds no manifest.json: it is no shard folder, or jobs/shard.py has not finished there; "
+            f"{folder} holds no manifest.json: it is no shard folder, or jobs/shard.py has not finished there; "
             "run that job again and it goes on where it stopped"
         )
     found = json.loads(folder.read("manifest.json"))
     if (found["format"], found["codec"]) != (FORMAT, codec.NAME):
         raise ValueError(
-            f"{folder.uri} is written as {found['format']} with codec {found['codec']}; this version of ecgfm reads "
+            f"{folder} is written as {found['format']} with codec {found['codec']}; this version of ecgfm reads "
             f"{FORMAT} with {codec.NAME}: make the shards again with jobs/shard.py"
         )
     return Manifest(**{**found, "shards": tuple(Shard(**shard) for shard in found["shards"])})

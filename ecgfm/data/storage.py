@@ -20,6 +20,11 @@ class Folder:
         if "://" not in self.uri:  # absolute, as whoever the folder travels to may stand elsewhere
             object.__setattr__(self, "uri", str(Path(self.uri).expanduser().resolve()))
 
+    def __str__(self) -> str:
+        """The folder for a reader: without keys and passwords, which a URI may hold before its @ and after its ?."""
+        scheme, found, rest = self.uri.partition("://")
+        return f"{scheme}{found}{rest.partition('?')[0].rpartition('@')[2]}" if found else self.uri
+
     def __getstate__(self) -> dict:
         return {"uri": self.uri, "_found": []}  # filesystems are opened anew in each process
 

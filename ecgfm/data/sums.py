@@ -21,7 +21,7 @@ def verify(source: Folder) -> Iterator[tuple[str, State]]:
     name = next(filter(source.exists, NAMES), None)
     if name is None:
         raise FileNotFoundError(
-            f"neither {' nor '.join(NAMES)} in {source.uri}: the publisher of this corpus gives no such file, "
+            f"neither {' nor '.join(NAMES)} in {source}: the publisher of this corpus gives no such file, "
             "or it was not downloaded; ecgfm/data/corpora.md says how each corpus is checked"
         )
     listed = [_parse(line, name) for line in source.read(name).decode().splitlines() if line.strip()]

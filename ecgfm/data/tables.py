@@ -27,17 +27,17 @@ def read(source: Folder, name: str, columns: Mapping[str, pa.DataType]) -> pa.Ta
     except pa.ArrowInvalid:
         typed = ", ".join(f"{column} ({kind})" for column, kind in columns.items())
         raise ValueError(
-            f"{name} in {source.uri} cannot be read as a csv table with {typed}; "
+            f"{name} in {source} cannot be read as a csv table with {typed}; "
             "`ecgfm verify` compares it with the publisher's checksums"
         ) from None
 
 
 def absent(source: Folder, name: str) -> FileNotFoundError:
-    return FileNotFoundError(f"no {name} in {source.uri}: give the folder that holds it; {LAYOUTS}")
+    return FileNotFoundError(f"no {name} in {source}: give the folder that holds it; {LAYOUTS}")
 
 
 def lacking(source: Folder, name: str, columns: Iterable[str], found: list[str]) -> ValueError:
     """The error for a table that has not all of these columns: each with the nearest one that it has."""
     missing = {column: difflib.get_close_matches(column, found, n=1) for column in columns if column not in found}
     words = [f"{column!r}" + (f" (nearest: {near[0]!r})" if near else "") for column, near in missing.items()]
-    return ValueError(f"{name} in {source.uri} has no column {', '.join(words)}; it has {', '.join(found)}")
+    return ValueError(f"{name} in {source} has no column {', '.join(words)}; it has {', '.join(found)}")

@@ -62,7 +62,7 @@ def _begun(folder: Folder, suffix: str = "") -> set[int]:
 def load(folder: Folder, step: int) -> tuple[Place, State]:
     """A checkpoint, every byte of it compared with its hash."""
     if step not in (there := steps(folder)):
-        raise CheckpointError(f"{folder.uri} has no checkpoint {step}: it has {', '.join(map(str, there)) or 'none'}")
+        raise CheckpointError(f"{folder} has no checkpoint {step}: it has {', '.join(map(str, there)) or 'none'}")
     manifest = read_manifest(folder, step)
     state = {}
     for name, written in manifest["files"].items():
@@ -97,7 +97,7 @@ def read_manifest(folder: Folder, step: int) -> dict[str, Any]:
     if sha256 != _hash(manifest):
         raise _damaged(folder, step, f"{_MANIFEST} is not what was written (its sha256 differs)")
     if manifest["format"] != FORMAT:
-        raise CheckpointError(f"checkpoint {step} of {folder.uri} is {manifest['format']}; this version reads {FORMAT}")
+        raise CheckpointError(f"checkpoint {step} of {folder} is {manifest['format']}; this version reads {FORMAT}")
     return manifest
 
 
@@ -117,7 +117,7 @@ def _at(step: int) -> str:
 
 
 def _damaged(folder: Folder, step: int, what: str) -> DamagedError:
-    return DamagedError(f"checkpoint {step} of {folder.uri} is damaged: {what}")
+    return DamagedError(f"checkpoint {step} of {folder} is damaged: {what}")
 
 
 class Checkpoints:
@@ -192,7 +192,7 @@ class Checkpoints:
                 self._erase(place.step)
             before = f"checkpoint {max(self._figures)} is whole" if self._figures else "there is none before it"
             raise CheckpointError(
-                f"checkpoint {place.step} cannot be written to {self.folder.uri}: {error.strerror or error}; "
+                f"checkpoint {place.step} cannot be written to {self.folder}: {error.strerror or error}; "
                 f"{before}. Mend that and give the same command again"
             ) from error
         self._figures[place.step] = figures.get(self.cadence.best)

@@ -28,7 +28,7 @@ def same_run(folder: Folder, run: Run, inputs: Mapping[str, str]) -> None:
     if held["identity"] != identity(**ours):
         differing = [line for line in differences(held, held | ours) if not line.startswith("recipe.cadence")]
         raise ClaimedError(
-            f"{folder.uri} holds a run with another recipe ({'; '.join(differing)}): give the command it was started "
+            f"{folder} holds a run with another recipe ({'; '.join(differing)}): give the command it was started "
             "with, or write to another folder; --from branches from it"
         )
 

@@ -101,7 +101,7 @@ class _Lease:
     def check(self) -> None:
         if self.lost.is_set():
             raise ClaimedError(
-                f"{self.folder.uri} could not be held: another process took it, or the store was away too long"
+                f"{self.folder} could not be held: another process took it, or the store was away too long"
             )
 
     def _read(self) -> dict[str, str]:
@@ -118,5 +118,5 @@ def _myself() -> str:
 
 def _refused(folder: Folder, who: str) -> ClaimedError:
     return ClaimedError(
-        f"{who or 'another process'} is writing to {folder.uri}: wait for it, stop it, or start under another name"
+        f"{who or 'another process'} is writing to {folder}: wait for it, stop it, or start under another name"
     )

@@ -49,7 +49,7 @@ class Origin:
 
     def __str__(self) -> str:
         step = "" if self.step is None else f"@{self.step}"
-        return f"{'towers of ' if self.towers_only else ''}{self.folder.uri}{step}"
+        return f"{'towers of ' if self.towers_only else ''}{self.folder}{step}"
 
 
 def train(
@@ -107,7 +107,7 @@ def restore(run: Run, engine: TorchEngine, folder: Folder, origin: Origin | None
         return Place()
     found = load(origin.folder, origin.step) if origin.step is not None else _latest(engine, origin.folder)
     if not found:
-        raise FileNotFoundError(f"{origin.folder.uri} holds no checkpoint to begin from")
+        raise FileNotFoundError(f"{origin.folder} holds no checkpoint to begin from")
     place, state = found
     if origin.towers_only:
         state = {"model": {name: t for name, t in state["model"].items() if name.startswith("towers.")}}

@@ -40,6 +40,11 @@ def test_a_folder_travels(folder: Folder) -> None:
     assert arrived.read("x") == b"1"
 
 
+def test_a_folder_is_named_without_its_keys(bucket: str) -> None:
+    assert f"{Folder(bucket)}" == "s3://bucket/folder"
+    assert f"{Folder('/a@b?c')}" == "/a@b?c"
+
+
 def test_a_missing_file_is_named(folder: Folder) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         folder.read("nowhere")

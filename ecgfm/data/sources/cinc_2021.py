@@ -36,7 +36,7 @@ class Corpus:
         headers = {name: list(source.names(root + name, suffix=".hea")) for name in self.sets}
         if missing := [name for name, found in headers.items() if not found]:
             raise FileNotFoundError(
-                f"no {root}{{{','.join(missing)}}}/*/*.hea in {source.uri}: give the folder that holds training/, or "
+                f"no {root}{{{','.join(missing)}}}/*/*.hea in {source}: give the folder that holds training/, or "
                 f"name with --corpus.sets the folders that you have; {tables.LAYOUTS}"
             )
         return rows.of_headers([header for found in headers.values() for header in found])

@@ -36,7 +36,7 @@ class Corpus:
         files = [f"exams_part{part}.hdf5" for part in self.parts]
         if missing := [name for name in files if not source.exists(name)]:
             raise FileNotFoundError(
-                f"no {', '.join(missing)} in {source.uri}: unpack the zip files of the same names there, or name with "
+                f"no {', '.join(missing)} in {source}: unpack the zip files of the same names there, or name with "
                 f"--corpus.parts the parts that you have; {tables.LAYOUTS}"
             )
         exams = tables.read(source, "exams.csv", _EXAMS)

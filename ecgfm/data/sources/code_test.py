@@ -74,4 +74,4 @@ def _order(source: Folder, name: str) -> tuple[str, ...]:
     try:
         return limbs.order(hdf5.dataset(source, name, "tracings")[:32].reshape(-1, 12))
     except ValueError as error:
-        raise ValueError(f"{name} in {source.uri}: {error}") from None
+        raise ValueError(f"{name} in {source}: {error}") from None

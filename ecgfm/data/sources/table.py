@@ -36,7 +36,7 @@ class Corpus:
         table = self._table(source, list(dict.fromkeys(named.values())))
         found = {name: table[column] for name, column in named.items()}
         if found["path"].null_count or found["subject"].null_count:
-            raise ValueError(f"{self.table} in {source.uri} has rows without a {self.path} or a {named['subject']}")
+            raise ValueError(f"{self.table} in {source} has rows without a {self.path} or a {named['subject']}")
         found["path"] = pc.replace_substring_regex(found["path"], r"\.hea$", "")
         if self.time:
             found["time"] = self._times(source, found["time"])
@@ -67,7 +67,7 @@ class Corpus:
             return texts.cast(pa.timestamp("us")).cast(pa.timestamp("s"), safe=False)
         except pa.ArrowInvalid:  # its message quotes the value
             raise ValueError(
-                f"column {self.time!r} of {self.table} in {source.uri} holds something else than times "
+                f"column {self.time!r} of {self.table} in {source} holds something else than times "
                 "like 2024-05-31 12:00:00"
             ) from None
 
