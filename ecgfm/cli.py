@@ -93,6 +93,22 @@ def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> i
     return 0
 
 
+def overlap(one: tyro.conf.Positional[str], other: tyro.conf.Positional[str], /) -> int:
+    """Look for recordings that stand in two shard folders: what was trained on must not be tested on.
+
+    Args:
+        one: A folder or an object-store URI that holds manifest.json.
+        other: Another one.
+    """
+    tables = [shards.index(Folder(folder), ["content", "shard", "row", "split"]) for folder in (one, other)]
+    common = tables[0].join(tables[1], "content", right_suffix=" in the other", join_type="inner")
+    splits = ["split", "split in the other"]
+    for counted in common.group_by(splits).aggregate([([], "count_all")]).sort_by("split").to_pylist():
+        print("{count_all} recordings of {split} are in {split in the other} of the other".format(**counted))
+    print(f"{len(common)} pairs of equal recordings" if len(common) else "no recording stands in both")
+    return int(len(common) > 0)
+
+
 def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves.png")) -> int:
     """Draw the curves of runs side by side, with marks where a run was started again.
 
@@ -106,7 +122,7 @@ def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves
 
 
 def main() -> int:
-    commands = {"verify": verify, "show": show, "card": card, "plot": plot}
+    commands = {"verify": verify, "show": show, "card": card, "overlap": overlap, "plot": plot}
     try:
         return tyro.extras.subcommand_cli_from_dict(commands)
     except (FileNotFoundError, ValueError, Refusal) as error:

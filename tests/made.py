@@ -25,12 +25,13 @@ class Corpus:
     records: int = 300
     seconds: float = 6
     rate: int = 100
+    first: int = 0
     refuse: int = 29  # every so many records is refused
     die_at: int = -1  # a record at which the reading process kills itself, once
     mark: str = ""  # where it notes that it did
 
     def entries(self, source: Folder) -> pa.Table:
-        number = np.arange(self.records)
+        number = np.arange(self.first, self.first + self.records)
         subject = (number**0.85).astype(int)  # one to three visits
         reports = [None if n % 17 == 0 else f"report number {int(n**0.5)}" for n in number]
         times = [None if n % 5 == 0 else int(n) * 86_400 for n in number]

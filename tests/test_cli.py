@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made import Corpus, make
 
 from ecgfm import cli
 
@@ -49,6 +50,16 @@ def test_pictures_of_a_shard(made_shards: Path, tmp_path: Path, monkeypatch: pyt
     assert run(monkeypatch, "show", made_shards / "train-00000.parquet", "--row", 9, "--to", ecg) == 0
     assert run(monkeypatch, "card", made_shards, "--to", card) == 0
     assert ecg.read_bytes()[:4] == card.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_recordings_in_two_folders_are_found(
+    made_shards: Path, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    make(tmp_path / "first", Corpus(records=40))
+    make(tmp_path / "others", Corpus(records=40, first=5000))
+    assert run(monkeypatch, "overlap", made_shards, tmp_path / "first") == 1
+    assert "38 pairs of equal recordings" in capsys.readouterr().out
+    assert run(monkeypatch, "overlap", made_shards, tmp_path / "others") == 0
 
 
 @pytest.mark.parametrize(
