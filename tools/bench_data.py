@@ -59,6 +59,15 @@ class Mat(Wfdb):
         return torch.from_numpy(scipy.io.loadmat(self.paths[i] + ".mat")["feats"].astype(np.float32))
 
 
+def evict(folder: Path) -> None:
+    """Out of the page cache with every file, as they are when a corpus larger than memory is passed through."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def convert(source: Folder, entries: list[dict]) -> None:
     corpus = Corpus()
     for entry in entries:
@@ -83,17 +92,19 @@ def cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def side_by_side(title: str, records: int, ways: dict[str, Callable[[], Iterable | None]]) -> dict[str, float]:
+def side_by_side(title: str, records: int, ways: dict[str, Callable[[], Iterable | None]], cold: Path | None) -> None:
+    """The ways in turn, several times; with `cold`, its files are not in memory when a way begins."""
     rates = {name: [] for name in ways}
     for _ in range(REPEATS):
         for name, work in ways.items():
+            if cold:
+                evict(cold)
             rates[name].append(rate(work, records))
     median = {name: tuple(np.median(np.array(seen), axis=0)) for name, seen in rates.items()}
     first = next(iter(median.values()))[0]
     print(f"\n{title}")
     for name, (speed, cpu) in median.items():
         print(f"  {name:44}{speed:10.0f} records/s{1000 * cpu:9.3f} CPU ms/record{first / speed:9.1f}x")
-    return {name: speed for name, (speed, _) in median.items()}
 
 
 def ray_stream(opened: reader.Reader, batches: int) -> None:
@@ -120,9 +131,13 @@ def steady(batches: Iterator, count: int) -> float:
     return (seen - count // 4) * BATCH / (time.perf_counter() - began)
 
 
-def main() -> None:
+def start_ray() -> None:
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def main() -> None:
+    start_ray()
     with tempfile.TemporaryDirectory() as folder:
         tree, made = Path(folder) / "tree", Path(folder) / "shards"
         synthetic.write(tree, records=RECORDS)
@@ -130,6 +145,7 @@ def main() -> None:
         entries = Corpus().entries(source).to_pylist()
         paths = [str(tree / entry["path"]) for entry in entries]
         shard("mimic-iv-ecg", Corpus(), source, Folder(str(made)), Layout(rows=256, valid=0, test=0), limit=0.2)
+        ray.shutdown()  # its processes would take their share of every measurement
         opened = reader.open_reader([str(made)], "train", BATCH, Frame(), window=32)  # blocks of 512 records
         once = reader.open_reader([str(made)], "train", BATCH, Frame(), window=PASS)
         for path in paths[: PASS * BATCH]:
@@ -147,17 +163,19 @@ def main() -> None:
                 "ecgfm": lambda: convert(source, entries),
                 "wfdb.rdrecord": lambda: [None for path in paths if not wfdb_library.rdrecord(path, physical=False)],
             },
+            cold=None,
         )
-        side_by_side(
-            "batches from a first pass, two threads or two workers",
-            PASS * BATCH,
-            {
-                "ecgfm, in process, int16": lambda: (b for b, _ in reader.read(once, PASS, threads=2)),
-                "DataLoader on .mat, float64 -> float32": loader(Mat(paths[: PASS * BATCH])),
-                "DataLoader on wfdb -> float32": loader(Wfdb(paths[: PASS * BATCH])),
-            },
-        )
+        passes = {
+            "ecgfm, in process, int16": lambda: (b for b, _ in reader.read(once, PASS, threads=2)),
+            "DataLoader on .mat, float64 -> float32": loader(Mat(paths[: PASS * BATCH])),
+            "DataLoader on wfdb -> float32": loader(Wfdb(paths[: PASS * BATCH])),
+        }
+        title = "one pass, two threads or two workers"
+        side_by_side(f"{title}, files on disk: the first", PASS * BATCH, passes, cold=Path(folder))
+        side_by_side(f"{title}, files in memory: any other, where the corpus fits", PASS * BATCH, passes, cold=None)
+        start_ray()
         ray_stream(opened, 512)
+        ray.shutdown()
         _, cpu = rate(lambda: reader.read(opened, batches * 4, threads=1), batches * 4 * BATCH)
         print(f"\ncores to feed one H100 at {H100} records/s: {cpu * H100:.1f} ({1000 * cpu:.3f} CPU ms/record)")
 

@@ -10,7 +10,8 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def resident() -> float:
     return total / 1e9
 
 
-def watched(title: str, work: Callable[[], None]) -> None:
+def watched(title: str, work: Callable[[], object]) -> None:
     seen, over = [], threading.Event()
 
     def watch() -> None:
@@ -60,16 +61,17 @@ def main(records: int = 20_000) -> None:
         tree, to = Path(folder) / "tree", Folder(f"{folder}/shards")
         synthetic.write(tree, records=records)
         source, layout = Folder(str(tree)), Layout(rows=512)
-        watched("sharding", lambda: void(shard("mimic-iv-ecg", Corpus(), source, to, layout, limit=0.2)))
+        watched("sharding", lambda: shard("mimic-iv-ecg", Corpus(), source, to, layout, limit=0.2))
         opened = reader.open_reader([to.uri], "train", 128, Frame(), window=16)
         batches = records // 128 * 2
         part = stream.dataset(opened, batches).streaming_split(1, equal=True)[0]
-        watched("streaming through Ray Data", lambda: void(*stream.read(part, opened, batches)))
-        watched("streaming in process", lambda: void(*reader.read(opened, batches, threads=2)))
+        watched("streaming through Ray Data", lambda: passed(stream.read(part, opened, batches)))
+        watched("streaming in process", lambda: passed(reader.read(opened, batches, threads=2)))
 
 
-def void(*_: object) -> None:
-    pass
+def passed(batches: Iterator) -> None:
+    """Take every batch and keep none."""
+    deque(batches, maxlen=0)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ Any tool reads them; only the samples are in a form of ours (ecgfm.data.codec).
 import hashlib
 import io
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -169,15 +170,17 @@ def pack_table(content: pa.Table) -> bytes:
 
 
 @lru_cache(maxsize=128)
-def _open(folder: Folder, name: str) -> pq.ParquetFile:
+def _open(folder: Folder, name: str, thread: int) -> pq.ParquetFile:
+    """An open shard, for one thread: two that read one ParquetFile at once lose each other's buffers."""
     if folder.is_local:
-        return pq.ParquetFile(folder.path(name), memory_map=True)
+        return pq.ParquetFile(folder.path(name), memory_map=True, pre_buffer=False)
     return pq.ParquetFile(folder.file(name), pre_buffer=True)
 
 
 def read(folder: Folder, name: str, chunks: Iterable[int], columns: Sequence[str] | None = None) -> pa.Table:
     """Row groups of one shard."""
-    return _open(folder, name).read_row_groups(list(chunks), columns=columns and list(columns), use_threads=False)
+    shard = _open(folder, name, threading.get_ident())
+    return shard.read_row_groups(list(chunks), columns=columns and list(columns), use_threads=False)
 
 
 def table(folder: Folder, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -58,6 +58,13 @@ def test_every_worker_and_every_start_sees_the_same_batches(made_shards: Path) -
                         assert torch.equal(getattr(batch, f), getattr(expected, f)[rows]), f
 
 
+def test_many_threads_read_what_one_does(made_shards: Path) -> None:
+    one, many = (
+        [batch.signal for batch, _ in reader.read(opened(made_shards), 400, threads=threads)] for threads in (1, 8)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one, many, strict=True))
+
+
 def test_windows_of_long_recordings_change_from_epoch_to_epoch(made_shards: Path) -> None:
     seen: dict[int, list[torch.Tensor]] = {}
     for batch, _ in reader.read(opened(made_shards), 60):
