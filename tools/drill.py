@@ -1,7 +1,7 @@
 """Kills a training run with SIGKILL at random moments, every third time in the middle of a save, gives the same command
 again each time, and holds the curve against that of a run that was never stopped: every figure, bit for bit.
 
-    python tools/drill.py --kills 50 --to /tmp/drill -- dbeta_tiny --shards demo/shards --towers.text.name demo/t5
+    python tools/drill.py --kills 50 --to demo/drill -- dbeta_tiny --shards demo/shards --towers.text.name demo/t5
 
 What follows "--" are the words of jobs/pretrain.py without --to. With --workers 2, one of two processes is killed, and
 the other is ended when it has not ended by itself, as torchrun does. A run that is finished before all kills are made
