@@ -1,6 +1,6 @@
 """What a checkpoint costs a training run, beside torch.save, in alternation in one process:
 
-    OMP_NUM_THREADS=2 python tools/bench_checkpoint.py --parameters 50e6 --to /tmp/bench
+    OMP_NUM_THREADS=2 python tools/bench_checkpoint.py --parameters 50e6 --to bench
 
 `stopped` is how long the step waits; `written` when it is on disk with its hashes; `read` is restoring, hashes checked.
 Medians and quartiles of the repeats, for weights and both moments in fp32.
