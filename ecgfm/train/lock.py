@@ -109,7 +109,8 @@ class _Lease:
 
     def _renew(self) -> None:
         beat = {"token": self.token, "who": _myself(), "beat": str(time.time())}
-        self.folder.write("lease.json", json.dumps(beat).encode())
+        # always as long: a reader asks the store for the length first, and may be overtaken by the next beat
+        self.folder.write("lease.json", json.dumps(beat).ljust(512).encode())
 
 
 def _myself() -> str:
