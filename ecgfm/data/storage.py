@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pyarrow as pa
 from pyarrow import fs
@@ -55,9 +54,6 @@ class Folder:
     def file(self, name: str) -> pa.NativeFile:
         """A file opened for random access."""
         return self._open()[0].open_input_file(self.path(name))
-
-    def binary(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self.file(name))
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         filesystem, path = self._open()[0], self.path(name)
