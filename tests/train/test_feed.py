@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from ecgfm import recipes
 from ecgfm.data import shards
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.recipes import find
 from ecgfm.run import Farthest, Frame, Run, override
 from ecgfm.train.feed import corpora, inputs, open_feed
 
@@ -17,7 +17,7 @@ BOTH = frozenset({"text", "far"})
 
 @pytest.fixture
 def run(text_model: str) -> Run:
-    tiny = recipes.dbeta_tiny()
+    tiny = find(["dbeta_tiny"])
     return override(tiny, {"towers.text": TextConfig(text_model), "corpora": {"made": 1}, "frame": Frame(100, 4.0)})
 
 

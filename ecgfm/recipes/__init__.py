@@ -1,0 +1,46 @@
+"""Recipes: one function each, which returns a Run; one file per method. Small ones are shrinks of big ones.
+
+    python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to runs/dbeta@1
+
+What a recipe costs and reaches is said where it was measured, and not before.
+"""
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib import import_module
+from inspect import getmembers, isfunction
+
+from ecgfm import objectives
+from ecgfm.run import Run
+
+
+def named() -> dict[str, Callable[[], Run]]:
+    """Every public function of the files here, but for those that scale."""
+    modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name != "scale"]
+    return {
+        name: made
+        for module in modules
+        for name, made in getmembers(module, isfunction)
+        if made.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def find(names: Sequence[str]) -> Run:
+    """A recipe by its name; or methods, by name or dotted path, which are trained together as `dbeta` is."""
+    recipes = named()
+    if len(names) == 1 and names[0] in recipes:
+        return recipes[names[0]]()
+    known = [*recipes, *objectives.names()]
+    for name in names:
+        if "." not in name and name not in objectives.names():
+            near = get_close_matches(name, known, 1)
+            raise ValueError(
+                f"no recipe and no method {name!r}: " + (f"did you mean {near[0]}?" if near else ", ".join(known))
+            )
+    if not names:
+        raise ValueError(f"which recipe, or which methods? There are {', '.join(known)}")
+    return replace(
+        recipes["dbeta"](), objectives={name.rpartition(".")[2]: objectives.find(name).Config() for name in names}
+    )
