@@ -1,8 +1,8 @@
 """The one record that crosses borders: a batch of recordings as integers, with what is needed to read them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,13 +20,23 @@ def record_id(corpus: Number, shard: Number, row: Number) -> Number:
     return (corpus << (SHARD_BITS + ROW_BITS)) | (shard << ROW_BITS) | row
 
 
-def locate(record: int) -> tuple[int, int, int]:
+def locate(record: Number) -> tuple[Number, Number, Number]:
     """(corpus, shard, row) of a record's number."""
     return (
         record >> (SHARD_BITS + ROW_BITS),
         (record >> ROW_BITS) & ((1 << SHARD_BITS) - 1),
         record & ((1 << ROW_BITS) - 1),
     )
+
+
+class Channels(NamedTuple):
+    """Channels of another kind beside the ECG, at a rate of their own; a record that has none holds none of `leads`."""
+
+    signal: Int16[Tensor, "B C S"]
+    scale: Float32[Tensor, "B C"]
+    offset: Float32[Tensor, "B C"]
+    leads: Bool[Tensor, "B C"]
+    length: Int32[Tensor, "B"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Batch:
     far_report: Int64[Tensor, "B"] | None = None
     far_words: Int32[Tensor, "B W"] | None = None
     far_word_count: Int32[Tensor, "B"] | None = None
+    # For methods that ask for channels of another kind ("ppg", ...): by kind.
+    others: Mapping[str, Channels] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.record)
@@ -62,5 +74,7 @@ class Batch:
         return self._each(lambda column: column.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: change(column) for name, column in columns.items() if column is not None})
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "others"}
+        changed = {name: change(column) for name, column in columns.items() if column is not None}
+        others = {kind: Channels(*map(change, channels)) for kind, channels in self.others.items()}
+        return replace(self, **changed, others=others)

@@ -19,6 +19,7 @@ from ecgfm.data.quality import Refusal
 from ecgfm.data.record import Signal
 from ecgfm.data.storage import Folder
 from ecgfm.train import curves
+from ecgfm.train.checkpoint import CheckpointError
 
 
 def verify(folder: tyro.conf.Positional[str], /) -> int:
@@ -109,6 +110,40 @@ def overlap(one: tyro.conf.Positional[str], other: tyro.conf.Positional[str], /)
     return int(len(common) > 0)
 
 
+def export(run: tyro.conf.Positional[str], /, step: int | None = None) -> int:
+    """Write a run's towers as towers.safetensors and what belongs to it, into its folder, for ecgfm.load.
+
+    Args:
+        run: The folder of a run.
+        step: Of which checkpoint; the newest, when left out.
+    """
+    from ecgfm.train.export import export as write  # the text model's library takes seconds, which the others spare
+
+    print(f"{run} holds its towers as they were at step {write(Folder(run), step)}")
+    return 0
+
+
+def text_model(folder: tyro.conf.Positional[str], /, to: Path, heads: int = 4) -> int:
+    """Make a small T5 encoder whose words are those of a corpus's reports, for where no hub can be reached.
+
+    Its weights are random: it learns with the rest of a run that names it by --towers.text.name.
+
+    Args:
+        folder: A shard folder; its training reports are read.
+        to: The encoder's folder.
+        heads: Its size on the dial of the towers.
+    """
+    from ecgfm.model import local_t5  # takes seconds, which the others spare
+
+    table = shards.table(Folder(folder), "reports.parquet", ["text", "train"])
+    texts = [text for text, uses in zip(*(c.to_pylist() for c in table.columns), strict=True) if uses]
+    if not texts:
+        raise ValueError(f"{folder} holds no reports to learn words from")
+    local_t5.make(texts, to, heads)
+    print(f"{to} holds a text encoder: --towers.text.name {to}")
+    return 0
+
+
 def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves.png")) -> int:
     """Draw the curves of runs side by side, with marks where a run was started again.
 
@@ -122,9 +157,10 @@ def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves
 
 
 def main() -> int:
-    commands = {"verify": verify, "show": show, "card": card, "overlap": overlap, "plot": plot}
+    commands = {"verify": verify, "show": show, "card": card, "overlap": overlap, "plot": plot, "export": export}
+    commands |= {"text-model": text_model}
     try:
         return tyro.extras.subcommand_cli_from_dict(commands)
-    except (FileNotFoundError, ValueError, Refusal) as error:
+    except (FileNotFoundError, ValueError, Refusal, CheckpointError) as error:
         print(f"ecgfm: {error}", file=sys.stderr)
         return 1

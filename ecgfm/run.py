@@ -1,7 +1,7 @@
 """What a run is: the recipe (`Run`), which decides every number, and `Resources`, which decide where they are computed.
 
 A recipe is a value. Two recipes with the same `identity` give the same curve; how often a run is logged, evaluated and
-saved is part of the recipe but not of its identity, and neither are its resources.
+saved, and which pool embeds, is part of the recipe but not of its identity, and neither are its resources.
 """
 
 import hashlib
@@ -9,9 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, Literal, TypeVar
 
 Value = TypeVar("Value")
+
+NO_IDENTITY = ("cadence", "embed")  # parts of a Run that leave its curve as it is
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class Frame:
     """Samples per second."""
     seconds: float = 10.0
     """Longer recordings become windows drawn by record and epoch; shorter ones are padded, and padding is masked."""
+    others: Mapping[str, int] = field(default_factory=lambda: {"ppg": 125})
+    """Samples per second of channels of another kind, for methods that ask for them."""
+
+    def of(self, kind: str) -> "Frame":
+        """What is seen of channels of another kind: the same seconds at their own rate."""
+        return Frame(self.others[kind], self.seconds)
 
     @property
     def samples(self) -> int:
@@ -115,6 +124,8 @@ class Run:
     slices: int = 8
     """Slices of a world batch: any number of workers that divides it sees the same batches."""
     seed: int = 0
+    embed: str = "summary"
+    """The pool whose vectors `ecgfm.load(...).embed` gives, of those that the towers and the methods define."""
 
     def step_seed(self, step: int) -> int:
         """The seed of all that is drawn in a step."""
@@ -133,11 +144,32 @@ class Resources:
 
     workers: int = 1
     """Processes; each takes its share of every world batch."""
+    launcher: Literal["ray", "here"] = "ray"
+    """Ray Train starts the workers; or this process is the only one, or one of those that torchrun started."""
+    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    stage: Literal[0, 1, 2, 3] = 1
+    """What DeepSpeed's ZeRO divides among the workers: 1 moments, 2 gradients too, 3 weights too."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs where there are any."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: products in bfloat16, weights, gradients, sums and losses in fp32."""
     readers: int = 1
-    """Threads per process that read ahead."""
+    """Threads per process that read ahead; under Ray, tasks that read at once for all workers together."""
+    trainer_cpus: float = 0.5
+    """Logical CPUs of a worker, of which Ray makes its threads. Half of one leaves a small machine one that reads."""
+    negatives_cpus: float = 0.0
+    """Logical CPUs of the service of false reports: none where it shares those of the others."""
+    patience: float | None = 60.0
+    """Seconds that a step may take before its worker counts as hung; a start, a save, an evaluation may take ten times
+    as many. None: for ever."""
+
+    def cpus(self) -> dict[str, float]:
+        """The logical CPUs that each part of a run holds under Ray. The drivers hold none: they only wait."""
+        return {
+            "workers": self.workers * self.trainer_cpus,
+            "Ray Data": float(self.readers),
+            "negatives": self.negatives_cpus,
+        }
 
 
 def override(value: Value, changes: Mapping[str, Any]) -> Value:
@@ -185,9 +217,32 @@ def _described(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: describe(part) for name, part in parts.items()}
 
 
+def rebuild(described: Any) -> Any:
+    """What `describe` was given, from its JSON; sequences come back as tuples."""
+    if isinstance(described, list):
+        return tuple(rebuild(part) for part in described)
+    if not isinstance(described, Mapping):
+        return described
+    parts = {name: rebuild(part) for name, part in described.items() if name != "is"}
+    return _made(described["is"], parts) if "is" in described else parts
+
+
+def _made(dotted: str, parts: Mapping[str, Any]) -> Any:
+    module, _, name = dotted.rpartition(".")
+    try:
+        kind = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"a {dotted} is described, and there is no module {error.name!r} here: install it") from None
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        raise ValueError(f"a {dotted} is described, and {module} has no such dataclass here")
+    if unknown := parts.keys() - {f.name for f in fields(kind)}:
+        raise ValueError(f"a {dotted} is described with {min(unknown)!r}, which it does not have here")
+    return kind(**parts)
+
+
 def identity(recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Equal when the curves must be: of a recipe as `describe` gives it, and the hashes of what it reads."""
-    decides = {name: part for name, part in recipe.items() if name != "cadence"}
+    decides = {name: part for name, part in recipe.items() if name not in NO_IDENTITY}
     return hashlib.sha256(json.dumps([decides, dict(inputs)], sort_keys=True).encode()).hexdigest()
 
 

@@ -1,21 +1,23 @@
 """Pretrain a recipe, or methods by name or dotted path:
 
-    python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to runs/dbeta@1
+    python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to runs/dbeta@1 --resources.workers 8
+    ray job submit --working-dir . --runtime-env jobs/runtime.yaml -- python jobs/pretrain.py dbeta --shards ...
     torchrun --nproc-per-node 8 jobs/pretrain.py dbeta --shards ... --to ... --resources.precision bf16
 
 Killed at any moment and started again with the same command, it goes on as if nothing had happened. `--help` after the
-recipe shows every field of it, and any of them can be given. --from runs/other@1@5000 branches from a checkpoint of
-another run; --towers-from takes its towers only.
+recipe shows every field of it, and any of them can be given; --dry-run says what it would take. --from
+runs/other@1@5000 branches from a checkpoint of another run; --towers-from takes its towers only.
+
+Ends with 0: trained to the last step; 1: cannot go on, and says why; 2: wrong words; 3: workers died or hung, and the
+same command goes on from what was saved; 130: stopped by hand.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from typing import Annotated
 
 import torch
 import torch.distributed as dist
@@ -23,56 +25,54 @@ import tyro
 from rich.logging import RichHandler
 
 from ecgfm import recipes
-from ecgfm.batch import Batch
-from ecgfm.data.plan import Position
+from ecgfm.data import reader
 from ecgfm.data.storage import Folder
-from ecgfm.run import Resources, Run
-from ecgfm.train import feed
-from ecgfm.train.checkpoint import CheckpointError
-from ecgfm.train.engine import TorchEngine
-from ecgfm.train.lock import ClaimedError
-from ecgfm.train.loop import Origin, StoppedError, held_out, train
-from ecgfm.train.pretraining import Pretraining
+from ecgfm.evaluate.watch import watchers
+from ecgfm.negatives.stock import in_process
+from ecgfm.run import Resources
+from ecgfm.train.estimate import describe
+from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
+from ecgfm.train.journal import rows
+from ecgfm.train.launch import LostError, launch
 
 log = logging.getLogger("ecgfm")
 
-_HELD_OUT = 8  # batches, or as many as the held-out records fill
-_EXPECTED = (FileNotFoundError, ValueError, ClaimedError, CheckpointError, StoppedError)
-
 
 @dataclass(frozen=True)
-class Job:
-    run: Annotated[Run, tyro.conf.arg(name="")]
-    shards: tuple[str, ...]
-    """The shard folder of each corpus: paths or object-store URIs."""
-    to: str
-    """The run's folder, name@version: a path or an object-store URI."""
-    origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Begin from another run: its folder, or folder@step. A checkpoint of this run comes first."""
-    towers_from: str | None = None
-    """Begin from the towers of another run."""
-    resources: Resources = field(default_factory=Resources)
+class Asked(Job):
+    watch: tuple[str, ...] = ()
+    """Tasks on which the towers are examined now and then (jobs/evaluate.py): corpus/set, or a parquet of labels."""
+    watch_shards: tuple[str, ...] = ()
+    """The shard folders of those tasks; without any, those of --shards."""
+    dry_run: bool = False
+    """Say what the run is, what it needs and how long it takes, and train nothing."""
+    speed: float | None = None
+    """Records per second, for --dry-run. Without it: as this run has done so far, or else a guess."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
-    rank, workers = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     names = [*takewhile(lambda word: not word.startswith("-"), given)]
-    _log(logging.WARNING if rank else logging.INFO)
+    _log(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
     try:
         recipe = recipes.find(names)
     except (ValueError, ModuleNotFoundError) as error:
         log.error("%s", error)
         return 2
-    asked = Job(recipe, tyro.MISSING, tyro.MISSING, resources=Resources(workers=workers))
+    torchrun = int(os.environ.get("WORLD_SIZE", 0))
+    resources = Resources(workers=torchrun, launcher="here") if torchrun else Resources()
+    asked = Asked(recipe, tyro.MISSING, tyro.MISSING, resources=resources)
     config = (tyro.conf.AvoidSubcommands,)
-    job = tyro.cli(Job, default=asked, args=given[len(names) :], description=__doc__, config=config)
+    job = tyro.cli(Asked, default=asked, args=given[len(names) :], description=__doc__, config=config)
     try:
-        _pretrain(job, workers)
+        _pretrain(job, torchrun or 1)
     except KeyboardInterrupt:
         log.info("stopped; the same command goes on from the last checkpoint")
         return 130
-    except _EXPECTED as error:
+    except LostError as error:
+        log.error("%s", error)
+        return 3
+    except EXPECTED as error:
         log.error("%s", error)
         return 1
     finally:
@@ -89,56 +89,40 @@ def _log(level: int) -> None:
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
 
 
-def _pretrain(job: Job, workers: int) -> None:
-    if job.resources.workers != workers:
+def _pretrain(asked: Asked, there: int) -> None:
+    job = Job(asked.run, asked.shards, asked.to, asked.origin, asked.towers_from, asked.resources)
+    if asked.dry_run:
+        print(describe(job.run, job.resources, *_speed(asked)))
+        return
+    uris = [Folder(uri).uri for uri in asked.watch_shards or asked.shards]
+    watching = partial(watchers, uris, asked.watch)
+    if job.resources.launcher == "ray":
+        launch(job, watching)
+    else:
+        _here(job, watching, there)
+
+
+def _speed(asked: Asked) -> tuple[float | None, str]:
+    """Records per second, and who says so."""
+    if asked.speed:
+        return asked.speed, "as given"
+    done = [row["time/records_per_second"] for row in rows(Folder(asked.to)) if row.get("time/records_per_second")]
+    return (done[-1], f"as {Folder(asked.to)} has done last") if done else (None, "")
+
+
+def _here(job: Job, watching: Watching, there: int) -> None:
+    """In this process, and in those beside it that torchrun started."""
+    if job.resources.workers != there:
         raise ValueError(
-            f"{job.resources.workers} workers are asked for, and {workers} are there: start them with torchrun "
-            f"--nproc-per-node {job.resources.workers} jobs/pretrain.py ..."
+            f"{job.resources.workers} workers are asked for, and {there} are there: start them with torchrun "
+            f"--nproc-per-node {job.resources.workers} jobs/pretrain.py ..., or leave out --resources.launcher here"
         )
-    run, folders = feed.corpora(job.run, job.shards)
-    device = _device(job.resources.device)
-    if workers > 1:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    torch.manual_seed(run.seed)
-    model = Pretraining(run.towers, run.objectives)
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    log.info("%s; %.1f M parameters learn", model.equation(), learning / 1e6)
-    engine = TorchEngine(model, model.groups(), run.optimizer, device, job.resources.precision)
-    home, readers = Folder(job.to), job.resources.readers
-    if engine.rank:
-        engine.agree(0)  # wait: the first process writes what the others then read
-    opened = feed.open_feed(run, [*folders.values()], home, model.columns, readers)
-    if not engine.rank:
-        engine.agree(0)
-
-    def stream(split: str, position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
-        return opened.open(split, position.batch + count, position, engine.rank, workers)
-
-    train(
-        run,
-        engine,
-        partial(stream, "train"),
-        home,
-        {"held-out": held_out(engine, partial(stream, "valid", Position(), opened.batches("valid", _HELD_OUT)))},
-        resources=job.resources,
-        inputs=feed.inputs(folders, opened, model.towers.text),
-        origin=_origin(job),
-    )
-
-
-def _device(asked: str) -> str:
-    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    torch.cuda.set_device(device)
-    return device
-
-
-def _origin(job: Job) -> Origin | None:
-    if job.origin and job.towers_from:
-        raise ValueError("--from takes all of another run, its towers too: give one of --from and --towers-from")
-    text = job.origin or job.towers_from
-    return Origin.parse(text, towers_only=bool(job.towers_from)) if text else None
+    if there > 1:
+        cpu = job.resources.device == "cpu" or not torch.cuda.is_available()
+        dist.init_process_group("gloo" if cpu else "nccl")
+    patience = job.resources.patience if there > 1 else None  # one alone waits for nobody
+    means = Means(partial(reader.read, threads=job.resources.readers), in_process, lambda _: None, patience)
+    work(job, means, watching)
 
 
 if __name__ == "__main__":

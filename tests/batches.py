@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ecgfm import draw
-from ecgfm.batch import Batch, record_id
+from ecgfm.batch import Batch, Channels, record_id
 from ecgfm.model import local_t5
 from ecgfm.model.config import SIZES, TowerConfig
 from ecgfm.model.pool import Project
@@ -64,6 +64,17 @@ def make(records: int = 8, samples: int = 400, words: int = 14, seed: int = 0, r
             far_word_count=torch.from_numpy(far.astype(np.int32)),
         )
     )
+
+
+def with_pulse(batch: Batch, samples: int = 200, seed: int = 0) -> Batch:
+    """The same records with a pulse wave beside the ECG, of lengths that differ; every third record has none."""
+    random, size = draw.generator("pulse", seed), len(batch)
+    there = torch.from_numpy(np.arange(size) % 3 != 1)
+    length = torch.from_numpy(random.integers(samples // 2, samples + 1, size).astype(np.int32)) * there
+    signal = torch.from_numpy((random.normal(size=(size, 1, samples)).cumsum(-1) * 100).astype(np.int16))
+    inside = there[:, None, None] & (torch.arange(samples) < length[:, None, None])
+    ones = there[:, None].float()
+    return replace(batch, others={"ppg": Channels(signal * inside, 1e-3 * ones, 0.1 * ones, there[:, None], length)})
 
 
 def _words(random: np.random.Generator, count: np.ndarray, size: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What tests share: the real recordings, an object store, a small text encoder, a local Ray, and shards made once."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,9 +57,18 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_shards(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of tests/made.py: 290 records of 6 to 12 s at 100 Hz, in about eight shards."""
+    """Shards of tests/made.py: 290 records of 6 to 12 s at 100 Hz, most with a pulse wave, in about eight shards."""
     from made import make
 
     folder = tmp_path_factory.mktemp("made")
     make(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_words(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The words of jobs/pretrain.py that train a tiny recipe on a few dozen synthetic recordings (tools/tiny.py)."""
+    sys.path.append(str(REPOSITORY / "tools"))
+    from tiny import make
+
+    return make(tmp_path_factory.mktemp("tiny"))

@@ -53,7 +53,9 @@ class Corpus:
             os.kill(os.getpid(), signal.SIGKILL)
         if number % self.refuse == 7:
             raise Refusal("wrong-checksum", "lead V3")
-        return rows.record(entry, (ecg(number, self.seconds + number % 7, self.rate),))
+        seconds = self.seconds + number % 7
+        others = (pulse(number, seconds),) if number % 3 else ()
+        return rows.record(entry, (ecg(number, seconds, self.rate), *others))
 
 
 def ecg(number: int, seconds: float, rate: float) -> Signal:
@@ -63,6 +65,14 @@ def ecg(number: int, seconds: float, rate: float) -> Signal:
     one, two = samples[0], samples[1]
     samples[2:6] = two - one, -(one + two) // 2, one - two // 2, two - one // 2
     return Signal("ecg", LEADS, float(rate), samples.astype(np.int16), (200.0,) * 12, (0.0,) * 12)
+
+
+def pulse(number: int, seconds: float) -> Signal:
+    """A channel at 125 Hz that counts its samples. Every eighth record's has a gap."""
+    samples = (number % 100 + np.arange(round(seconds * 125)))[None].astype(np.int16)
+    if number % 8 == 0:
+        samples[0, 60] = np.iinfo(np.int16).min
+    return Signal("ppg", ("PPG",), 125.0, samples, (100.0,), (20.0,), "NU")
 
 
 def make(to: Path | str, corpus: Corpus = Corpus(), layout: Layout = LAYOUT, **options: object) -> tuple[Manifest, int]:

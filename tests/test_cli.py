@@ -3,9 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from kept import trained
 from made import Corpus, make
 
 from ecgfm import cli
+from ecgfm.data.storage import Folder
+from ecgfm.recipes import find
+from ecgfm.run import override
 
 pytestmark = pytest.mark.ray
 
@@ -84,3 +88,13 @@ def test_what_is_not_there_is_said_once(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_towers_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, text_model: str
+) -> None:
+    trained(override(find(["dbeta_tiny"]), {"towers.text.name": text_model}), Folder(str(tmp_path)), 4, 8)
+    assert run(monkeypatch, "export", tmp_path, "--step", 4) == 0
+    assert f"{tmp_path} holds its towers as they were at step 4" in capsys.readouterr().out
+    assert run(monkeypatch, "export", tmp_path, "--step", 5) == 1
+    assert "has no checkpoint 5: it has 4, 8" in capsys.readouterr().err

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (
     ("batch", "draw", "run"),
     ("data",),
-    ("picture",),
+    ("picture", "overlay", "charts"),
     ("negatives",),
     ("model",),
     ("embedder",),

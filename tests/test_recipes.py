@@ -4,8 +4,9 @@ import pickle
 import pytest
 
 from ecgfm.recipes import find, named
-from ecgfm.run import Farthest, describe
+from ecgfm.run import Farthest, describe, rebuild
 from ecgfm.train.optim import factor
+from ecgfm.train.pretraining import built
 
 
 @pytest.mark.parametrize("recipe", named().values(), ids=named())
@@ -13,6 +14,8 @@ def test_a_recipe_is_a_value_that_can_be_written_down(recipe) -> None:
     run = find([recipe.__name__])
     assert run == recipe() == pickle.loads(pickle.dumps(run))
     assert json.loads(json.dumps(describe(run))) == describe(run)
+    assert rebuild(json.loads(json.dumps(describe(run)))) == run
+    assert built(run)
     assert run.batch % run.slices == 0
     assert run.optimizer.rates.keys() == {"ecg", "text", "heads"}
     assert recipe.__doc__

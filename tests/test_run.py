@@ -1,10 +1,11 @@
+import json
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from ecgfm.run import Cadence, Frame, Optimizer, Run, describe, differences, identity, override
+from ecgfm.run import Cadence, Frame, Optimizer, Run, describe, differences, identity, override, rebuild
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def test_identity_is_of_what_decides_the_curve() -> None:
     def of(run: Run, **inputs: str) -> str:
         return identity(describe(run), inputs)
 
-    assert of(RUN) == of(replace(RUN)) == of(replace(RUN, cadence=Cadence(save=7)))
+    assert of(RUN) == of(replace(RUN)) == of(replace(RUN, cadence=Cadence(save=7), embed="mean"))
     others = [
         of(replace(RUN, seed=1)),
         of(override(RUN, {"objectives.dbeta.terms.mem": 0.5})),
@@ -72,6 +73,25 @@ def test_a_recipe_becomes_json_and_says_what_its_parts_are() -> None:
     assert described["optimizer"]["betas"] == [0.9, 0.98]
     with pytest.raises(TypeError, match="not PosixPath"):
         describe({"where": Path("x")})
+
+
+def test_a_recipe_is_rebuilt_from_json() -> None:
+    assert rebuild(json.loads(json.dumps(describe(RUN)))) == RUN
+    assert rebuild({"a": [1, [2, None]], "b": "x"}) == {"a": (1, (2, None)), "b": "x"}
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"is": "nowhere.Config"}, "a nowhere.Config is described, and there is no module 'nowhere' here: install it"),
+        ({"is": "ecgfm.run.Frames"}, r"ecgfm\.run has no such dataclass here"),
+        ({"is": "os.system", "command": "true"}, "os has no such dataclass here"),
+        ({"is": "ecgfm.run.Frame", "hertz": 1}, "described with 'hertz', which it does not have here"),
+    ],
+)
+def test_what_cannot_be_rebuilt_is_told(described: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rebuild({"frame": described})
 
 
 def test_differences_are_told_by_dotted_name() -> None:

@@ -1,94 +1,116 @@
-"""Streams a shard folder as two workers of a training run would, and makes a page of what came through."""
+"""The page of tools/demo: what was read, how training went, what came of it, and what to type next."""
 
-import logging
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import json
 from pathlib import Path
 
 import numpy as np
-import ray
 import tyro
+from matplotlib.figure import Figure
 
-from ecgfm import picture
-from ecgfm.batch import Batch, locate
+from ecgfm import load, picture
 from ecgfm.cli import card
-from ecgfm.data import reader, shards, stream
-from ecgfm.data.record import LEADS
+from ecgfm.data import shards
 from ecgfm.data.storage import Folder
-from ecgfm.run import Frame
+from ecgfm.evaluate.scorecard import MARKS
+from ecgfm.train.curves import plot
+from ecgfm.train.journal import rows
 
-BATCH, PICTURES = 32, 4
+PICTURES = 3
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>ecgfm</title>
 <style>body{{font:16px/1.5 system-ui;max-width:1100px;margin:2em auto;padding:0 1em}}img{{width:100%}}
-code{{background:#eee;padding:.1em .3em}}</style>
+code,pre{{background:#eee;padding:.1em .3em}}pre{{padding:1em;overflow:auto}}</style>
 <h1>What just happened</h1>
-<p>{records} recordings were read from WFDB files and kept in {count} shards of {megabytes:.1f} MB, {smaller:.1f} times
-smaller than their 16-bit samples and equal to them in every bit. {refused} recordings were refused, each with a reason:
-<code>demo/shards/refusals.parquet</code> lists them. Then {steps} batches of {batch} were streamed to two workers
-through Ray Data, {rate:.0f} recordings per second.</p>
+<ol>
+<li>{records} synthetic recordings were read from WFDB files and kept in {count} shards, {smaller:.1f} times smaller than
+their 16-bit samples and equal to them in every bit. {refused} were refused, each with a reason:
+<code>demo/shards/refusals.parquet</code>.</li>
+<li>A Ray cluster with a token of its own, on the loopback address, took four jobs by <code>ray job submit</code>.</li>
+<li>Every distinct report was embedded once, so that false reports can be chosen for matching.</li>
+<li>Ray Data streamed {steps} batches of {batch} into two workers of Ray Train, which trained D-BETA with DeepSpeed; of
+the time of a step, {waited:.0%} went into waiting for data. Killed at any moment, the same command goes on with the
+same curve.</li>
+<li>The towers were examined on subjects that they had not seen, beside untrained ones.</li>
+</ol>
+<p>It is a small model and a few minutes of training: what counts is that all of the way works.</p>
+<h1>What came of it</h1>
+<img src="scores.png" alt="scores between chance and ceiling">
+<p><code>demo/dbeta@1/scorecard.md</code> has every number. One of the recordings as the towers see it:
+<code>ecgfm.load("demo/dbeta@1").embed(millivolts, fs=500, leads=[…])</code> gave a vector of {width} numbers.</p>
+<h1>How training went</h1>
+<img src="curves.png" alt="curves">
+<h1>The corpus</h1>
 <img src="card.png" alt="the corpus on one page">
-<h1>What came through the stream</h1>
 {pictures}
 <h1>With real data</h1>
-<p><code>ecgfm/data/corpora.md</code> says how to obtain each corpus. Then, for MIMIC-IV-ECG:</p>
+<p><code>ecgfm/data/corpora.md</code> says how to obtain each corpus. Then, for MIMIC-IV-ECG and eight GPUs:</p>
 <pre>ecgfm verify /data/mimic-iv-ecg
-python jobs/shard.py mimic-iv-ecg --source /data/mimic-iv-ecg --to /data/shards/mimic-iv-ecg
-ecgfm card /data/shards/mimic-iv-ecg</pre>
+submit="ray job submit --working-dir . --runtime-env jobs/runtime.yaml -- python"
+$submit jobs/shard.py mimic-iv-ecg --source /data/mimic-iv-ecg --to /data/shards/mimic-iv-ecg
+$submit jobs/negatives.py --shards /data/shards/mimic-iv-ecg
+$submit jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to /data/runs/dbeta@1 --resources.workers 8 \\
+    --resources.precision bf16
+$submit jobs/evaluate.py --run /data/runs/dbeta@1 --shards /data/shards/ptb-xl</pre>
 """
 
 
-def streamed(opened: reader.Reader, steps: int) -> tuple[list[list[Batch]], float]:
-    """What each of two workers saw, and how many records came per second, once the first had come."""
-    parts = stream.dataset(opened, steps).streaming_split(2, equal=True)
-
-    def worker(rank: int) -> Iterator[tuple[float, Batch]]:
-        for batch, _ in stream.read(parts[rank], opened, steps, rank=rank, workers=2):
-            yield time.monotonic(), batch
-
-    with ThreadPoolExecutor(2) as pool:
-        seen = list(pool.map(lambda rank: list(worker(rank)), range(2)))
-    times = sorted(when for worker in seen for when, _ in worker)
-    return [[batch for _, batch in worker] for worker in seen], (steps - 1) * BATCH / (times[-1] - times[0])
-
-
-def draw(batch: Batch, row: int, to: Path) -> str:
-    """A record of a batch as a picture; the line of the page that shows it."""
-    length, leads = int(batch.length[row]), batch.leads[row].numpy()
-    millivolts = batch.signal[row] * batch.scale[row, :, None] + batch.offset[row, :, None]
-    _, shard, place = locate(int(batch.record[row]))
-    title = f"shard {shard}, row {place}"
-    names = tuple(np.array(LEADS)[leads].tolist())
-    picture.ecg(millivolts.numpy()[leads, :length], 500.0, names, title).savefig(to, dpi=120)
-    return f'<img src="{to.name}" alt="{title}">'
+def scores(task: dict) -> Figure:
+    """Mean AUCs with their intervals: the model in every way, its marks and its controls."""
+    lines = [(MARKS[name], found, "C7") for name, found in task["marks"].items()]
+    lines += [(f"model, {way}", found["auc"], "C0") for way, found in task["model"].items()]
+    lines += [(f"{c['control']}, {c['way']}", c["auc"], "C3") for c in task["controls"]]
+    figure = Figure(figsize=(9, 0.4 * len(lines) + 1), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, found, colour) in enumerate(lines):
+        axes.plot([found["low"], found["high"]], [place, place], color=colour)
+        axes.plot(found["value"], place, "o", color=colour)
+    axes.axvline(0.5, color="0.7", linewidth=0.8)
+    axes.set_yticks(range(len(lines)), [name for name, *_ in lines])
+    axes.invert_yaxis()
+    axes.set_xlabel(
+        f"mean AUC over {len(task['labels'])} findings, {task['records']['test']} recordings; 0.5 is chance"
+    )
+    return figure
 
 
-def main(folder: tyro.conf.Positional[str], /, to: Path) -> None:
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    manifest = shards.manifest(Folder(folder))
-    opened = reader.open_reader([folder], "train", BATCH, Frame(), slices=2, window=4)
-    steps = opened.plan.orders[0].records // BATCH
-    seen, rate = streamed(opened, steps)
-    print(f"{steps} batches of {BATCH} on two workers, {rate:.0f} records/s")
-    card(folder, to / "card.png")
-    index = shards.index(Folder(folder), ["length", "leads"])
+def draw(folder: Folder, row: int, to: Path) -> str:
+    """A record of the first shard as a picture; the line of the page that shows it."""
+    first = shards.manifest(folder).shards[0].name
+    ecg = shards.signal(shards.read(folder, first, [0], shards.ECG_COLUMNS).slice(row, 1).to_pylist()[0])
+    picture.ecg(ecg.physical(), ecg.rate, ecg.names, f"{first}, row {row}").savefig(to, dpi=120)
+    return f'<img src="{to.name}" alt="{first}, row {row}">'
+
+
+def embedded(run: Path, folder: Folder) -> int:
+    """How long the vector of a recording is."""
+    first = shards.manifest(folder).shards[0].name
+    ecg = shards.signal(shards.read(folder, first, [0], shards.ECG_COLUMNS).slice(0, 1).to_pylist()[0])
+    return len(load(str(run)).embed(ecg.physical(), fs=ecg.rate, leads=ecg.names))
+
+
+def main(demo: tyro.conf.Positional[Path], /) -> None:
+    folder, run = Folder(str(demo / "shards")), demo / "dbeta@1"
+    manifest = shards.manifest(folder)
+    card(str(demo / "shards"), demo / "card.png")
+    plot([str(run)]).savefig(demo / "curves.png", dpi=100)
+    scores(json.loads((run / "scorecard.json").read_text())["tasks"][0]).savefig(demo / "scores.png", dpi=110)
+    index = shards.index(folder, ["length", "leads"])
     raw = 2 * np.sum(np.array(index["length"]) * np.bitwise_count(np.array(index["leads"])))
-    stored = sum(shard.bytes for shard in manifest.shards)
+    steps = [row for row in rows(Folder(str(run))) if "loss" in row]
+    recipe = json.loads((run / "run.json").read_text())["recipe"]
     page = PAGE.format(
         records=manifest.records,
         count=len(manifest.shards),
-        megabytes=stored / len(manifest.shards) / 1e6,
-        smaller=raw / stored,
+        smaller=raw / sum(shard.bytes for shard in manifest.shards),
         refused=sum(shard.refused for shard in manifest.shards),
-        steps=steps,
-        batch=BATCH,
-        rate=rate,
-        pictures="\n".join(draw(seen[i % 2][0], i // 2, to / f"ecg-{i}.png") for i in range(PICTURES)),
+        steps=recipe["steps"],
+        batch=recipe["batch"],
+        waited=np.median([row["time/waited"] or 0 for row in steps]),
+        width=embedded(run, folder),
+        pictures="\n".join(draw(folder, i, demo / f"ecg-{i}.png") for i in range(PICTURES)),
     )
-    (to / "index.html").write_text(page)
-    print(f"look at {to / 'index.html'}")
+    (demo / "index.html").write_text(page)
+    print(f"look at {demo / 'index.html'}; {run / 'scorecard.md'} has the numbers")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Kills a training run with SIGKILL at random moments, every third time in the middle of a save, gives the same command
 again each time, and holds the curve against that of a run that was never stopped: every figure, bit for bit.
 
-    python tools/drill.py --kills 50 --to demo/drill -- dbeta_tiny --shards demo/shards --towers.text.name demo/t5
+    python tools/drill.py --kills 50 --to demo/drill --record jobs/records/drill@1 -- dbeta_tiny --shards demo/shards \
+        --towers.text.name demo/t5 --resources.engine torch
 
 What follows "--" are the words of jobs/pretrain.py without --to. With --workers 2, one of two processes is killed, and
 the other is ended when it has not ended by itself, as torchrun does. A run that is finished before all kills are made
@@ -15,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from record import recipe, write
 
 from ecgfm import draw
 from ecgfm.data.storage import Folder
@@ -30,26 +32,32 @@ from ecgfm.train.checkpoint import steps
 from ecgfm.train.journal import METRICS, rows
 
 Start = Callable[[str], int | None]  # trains in a folder, from wherever it stands
+Curve = list[dict[str, int | float | None]]
 _PATIENCE = 5.0  # seconds for the others to end when one of them is dead
+_STARTING = 5.0  # seconds that a start takes, about
 _SERVER = get_context("forkserver")
-_SERVER.set_forkserver_preload(["ecgfm.recipes", "ecgfm.train.feed", "ecgfm.train.loop", "torch._dynamo"])
+_SERVER.set_forkserver_preload(["ecgfm.recipes", "ecgfm.train.job", "ecgfm.train.launch", "torch._dynamo"])
 
 
 @dataclass
 class Tally:
     kills: int = 0
+    in_a_start: int = 0  # before the run went on
     in_a_save: int = 0  # a checkpoint was half written, or half deleted, when the process died
     repeated: int = 0  # steps that had to be made again
 
     def __str__(self) -> str:
-        return f"{self.kills} kills, {self.in_a_save} of them in the middle of a save; {self.repeated} steps made again"
+        return (
+            f"{self.kills} kills, {self.in_a_start} of them in a start and {self.in_a_save} in the middle of a save; "
+            f"{self.repeated} steps made again"
+        )
 
 
 def drill(start: Start, to: Path, kills: int, workers: int = 1, seed: int = 0) -> Tally:
     """Raises where a curve differs."""
     _finish(_begin(start, to / "straight", workers))
     expected, random, tally, lap = curve(to / "straight"), draw.generator("drill", seed), Tally(), 0
-    stride = max(2, 2 * int(expected[-1]["step"] or 0) // max(kills, 1))
+    stride = max(2, 2 * int(expected[-1]["step"] or 0) // (kills + 1))
     while tally.kills < kills:
         lap += 1
         folder = to / f"killed-{lap}"
@@ -94,10 +102,11 @@ def _killed(
     processes: list[ForkServerProcess], folder: Path, random: np.random.Generator, stride: int, tally: Tally
 ) -> bool:
     """One start and its end by a kill, or False when it was finished before that."""
-    target, saving = _last(folder) + int(random.integers(0, stride + 1)), random.random() < 1 / 3
+    further, launches = int(random.integers(0, stride + 1)), _launches(folder)
+    target, saving = _last(folder) + further, random.random() < 1 / 3 and further > 0
     while _alive(processes) and not (_last(folder) >= target and (not saving or _unfinished(folder))):
         time.sleep(1e-4)
-    time.sleep(random.random() * (1e-3 if saving else 2e-2))
+    time.sleep(random.random() * (1e-3 if saving else 2e-2 if further else _STARTING))
     victim = processes[int(random.integers(len(processes)))]
     if not _alive(processes):
         _finish(processes)
@@ -108,6 +117,7 @@ def _killed(
         process.kill()
         process.join()
     tally.kills += 1
+    tally.in_a_start += _launches(folder) == launches
     tally.in_a_save += _unfinished(folder)
     tally.repeated += _last(folder) - max(steps(Folder(str(folder))), default=0)
     return True
@@ -125,18 +135,22 @@ def _last(folder: Path) -> int:
     return json.loads(whole[-1])["step"] if whole else 0
 
 
+def _launches(folder: Path) -> int:
+    return len(json.loads((folder / "run.json").read_bytes())["launches"]) if (folder / "run.json").exists() else 0
+
+
 def _unfinished(folder: Path) -> bool:
     begun = [*folder.glob("checkpoints/*")]
     return any(not (checkpoint / "manifest.json").exists() for checkpoint in begun)
 
 
-def curve(folder: Path) -> list[dict[str, int | float | None]]:
+def curve(folder: Path) -> Curve:
     """What does not depend on the machine."""
     found = rows(Folder(str(folder)))
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in found]
 
 
-def compare(expected: list[dict], found: list[dict]) -> None:
+def compare(expected: Curve, found: Curve) -> None:
     for one, other in zip(expected, found, strict=False):
         if one != other:
             raise AssertionError(f"step {one['step']}: {one} straight, and {other} after kills")
@@ -152,10 +166,20 @@ def pretrain(words: list[str], folder: str) -> int:
 
 
 def main(
-    words: tyro.conf.Positional[tuple[str, ...]], /, to: Path, kills: int = 50, workers: int = 1, seed: int = 0
+    words: tyro.conf.Positional[tuple[str, ...]],
+    /,
+    to: Path,
+    kills: int = 50,
+    workers: int = 1,
+    seed: int = 0,
+    record: Path | None = None,
 ) -> None:
     tally = drill(partial(pretrain, [*words]), to, kills, workers, seed)
-    print(f"{tally}; every curve is that of the run that was not stopped, bit for bit")
+    said = f"{tally}; every curve is that of the run that was not stopped, bit for bit"
+    print(said)
+    if record:
+        rows = [{"processes": workers, **asdict(tally), "steps": curve(to / "straight")[-1]["step"]}]
+        write(record, "Killed and started again", said, rows, recipe=recipe(to / "straight"))
 
 
 if __name__ == "__main__":

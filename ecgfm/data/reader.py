@@ -13,15 +13,16 @@ import numpy as np
 import torch
 
 from ecgfm import draw
-from ecgfm.batch import Batch
+from ecgfm.batch import Batch, Channels
 from ecgfm.data import shards, transforms
 from ecgfm.data.plan import Chunks, Places, Plan, Position, Visits
+from ecgfm.data.record import LEADS, OTHERS, Signal
 from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
 from ecgfm.run import Frame
 
-Block = dict[str, np.ndarray]  # the columns of a Batch but the words, one row per record
+Block = dict[str, np.ndarray]  # the columns of a Batch but the words, one row per record; "ppg/signal" of the others
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,12 @@ class Reader:
     manifests: tuple[Manifest, ...]
     plan: Plan
     frame: Frame
+    kinds: tuple[str, ...] = ()  # of channels that are read beside the ECG
 
     def block(self, piece: int, slice_: int, first: int, end: int) -> Block:
         """The records of a slice in batches first, ..., end - 1 of a piece."""
         places = self.plan.block(piece, slice_)[first * self.plan.part : end * self.plan.part]
-        block = _empty(len(places), self.frame)
+        block = _empty(len(places), self.frame, self.kinds)
         block["record"][:] = places.record
         where = _windows(places, self.plan.seed)
         for corpus in np.unique(places.corpus):
@@ -51,11 +53,14 @@ class Reader:
         manifest, before = self.manifests[corpus], sum(m.reports for m in self.manifests[:corpus])
         chunks = np.unique(rows // manifest.chunk)
         name, columns = manifest.shards[shard].name, (*shards.ECG_COLUMNS, "subject", "report")
+        columns += ("others",) if self.kinds else ()
         table = shards.read(self.folders[corpus], name, chunks.tolist(), columns)
         start = np.searchsorted(chunks, rows // manifest.chunk) * manifest.chunk  # where a row's chunk begins
         for i, row, u in zip(index, table.take(start + rows % manifest.chunk).to_pylist(), where, strict=True):
-            fitted = transforms.fit(shards.signal(row), self.frame, float(u), block["signal"][i])
-            block["scale"][i], block["offset"][i], block["leads"][i], block["length"][i] = fitted
+            _put(block, "", int(i), shards.signal(row), self.frame, float(u))
+            for kind in self.kinds:
+                if channels := shards.channels(row, kind):
+                    _put(block, f"{kind}/", int(i), channels, self.frame.of(kind), float(u))
             block["subject"][i] = corpus << 32 | row["subject"]
             block["report"][i] = row["report"] + before if row["report"] >= 0 else -1
 
@@ -69,9 +74,15 @@ def open_reader(
     seed: int = 0,
     shares: tuple[int, ...] | None = None,
     visits: bool = False,
+    kinds: tuple[str, ...] = (),
     slices: int = 8,
     window: int = 8,
 ) -> Reader:
+    """`kinds` of channels are read beside the ECG, from the records that have them: the Batch's `others`."""
+    for kind in kinds:
+        if kind not in OTHERS or kind not in frame.others:
+            known = sorted(OTHERS.keys() & frame.others.keys())
+            raise ValueError(f"no channels of the kind {kind!r} can be read: there are {', '.join(known)}")
     folders = tuple(Folder(uri) for uri in uris)
     manifests = tuple(shards.manifest(folder) for folder in folders)
     orders = tuple(
@@ -79,7 +90,7 @@ def open_reader(
         for folder, manifest in zip(folders, manifests, strict=True)
     )
     plan = Plan(orders, batch, seed, shares or (1,) * len(folders), slices, window)
-    return Reader(folders, manifests, plan, frame)
+    return Reader(folders, manifests, plan, frame, kinds)
 
 
 def _visits(folder: Folder, manifest: Manifest, split: str) -> Visits:
@@ -98,17 +109,24 @@ def _windows(places: Places, seed: int) -> np.ndarray:
     return where
 
 
-def _empty(rows: int, frame: Frame) -> Block:
-    return {
-        "record": np.zeros(rows, np.int64),
-        "subject": np.zeros(rows, np.int64),
-        "report": np.zeros(rows, np.int64),
-        "signal": np.zeros((rows, 12, frame.samples), np.int16),
-        "scale": np.zeros((rows, 12), np.float32),
-        "offset": np.zeros((rows, 12), np.float32),
-        "leads": np.zeros((rows, 12), bool),
-        "length": np.zeros(rows, np.int32),
-    }
+def _empty(rows: int, frame: Frame, kinds: tuple[str, ...]) -> Block:
+    block = {name: np.zeros(rows, np.int64) for name in ("record", "subject", "report")}
+    others = ((f"{kind}/", OTHERS[kind], frame.of(kind).samples) for kind in kinds)
+    for kind, channels, samples in (("", len(LEADS), frame.samples), *others):
+        block |= {
+            f"{kind}signal": np.zeros((rows, channels, samples), np.int16),
+            f"{kind}scale": np.zeros((rows, channels), np.float32),
+            f"{kind}offset": np.zeros((rows, channels), np.float32),
+            f"{kind}leads": np.zeros((rows, channels), bool),
+            f"{kind}length": np.zeros(rows, np.int32),
+        }
+    return block
+
+
+def _put(block: Block, kind: str, i: int, channels: Signal, frame: Frame, where: float) -> None:
+    fitted = transforms.fit(channels, frame, where, block[f"{kind}signal"][i])
+    for name, value in zip(("scale", "offset", "leads", "length"), fitted, strict=True):
+        block[kind + name][i] = value
 
 
 def schedule(plan: Plan, position: Position, stop: int, rank: int = 0, workers: int = 1) -> Iterator[int]:
@@ -151,9 +169,10 @@ def _batch(piece: list[Block], rows: slice, tokens: TokenTable | None) -> Batch:
     words, counts = (
         tokens.lookup(columns["report"]) if tokens else (np.zeros((size, 0), np.int32), np.zeros(size, np.int32))
     )
-    return Batch(
-        **{name: torch.from_numpy(c) for name, c in (columns | {"words": words, "word_count": counts}).items()}
-    )
+    tensors = {name: torch.from_numpy(c) for name, c in (columns | {"words": words, "word_count": counts}).items()}
+    kinds = dict.fromkeys(name.partition("/")[0] for name in tensors if "/" in name)
+    others = {kind: Channels(*(tensors.pop(f"{kind}/{name}") for name in Channels._fields)) for kind in kinds}
+    return Batch(**tensors, others=others)
 
 
 def read(

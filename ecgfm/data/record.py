@@ -9,6 +9,7 @@ from jaxtyping import Float32, Num
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 CANONICAL = {name.lower(): name for name in LEADS}
+OTHERS = {"ppg": 1}  # kinds of channels that a run can read beside the ECG, and how many channels of each
 
 
 @dataclass(frozen=True)

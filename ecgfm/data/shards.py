@@ -205,24 +205,36 @@ def signal(row: dict) -> Signal:
     )
 
 
+def other(part: dict) -> Signal:
+    """Channels of another kind, from one part of a row's `others`."""
+    return Signal(
+        kind=part["kind"],
+        names=tuple(part["names"]),
+        rate=part["rate"],
+        samples=codec.decode(part["samples"]),
+        gain=tuple(part["gain"]),
+        baseline=tuple(part["baseline"]),
+        unit=part["unit"],
+    )
+
+
+def channels(row: dict, kind: str) -> Signal | None:
+    """The channels of a kind in a row with `others`; None where it has none, or has them with a gap.
+
+    A gap is looked for here as only the ECG was checked when the record was stored.
+    """
+    for found in (other(part) for part in row["others"] or () if part["kind"] == kind):
+        samples, dtype = found.samples, found.samples.dtype
+        return found if (np.isfinite(samples) if dtype.kind == "f" else samples > np.iinfo(dtype).min).all() else None
+    return None
+
+
 def record(row: dict) -> Record:
     """A whole row back as a record. The subject is the opaque index, and the report its number: both as text."""
-    others = tuple(
-        Signal(
-            kind=other["kind"],
-            names=tuple(other["names"]),
-            rate=other["rate"],
-            samples=codec.decode(other["samples"]),
-            gain=tuple(other["gain"]),
-            baseline=tuple(other["baseline"]),
-            unit=other["unit"],
-        )
-        for other in row["others"] or ()
-    )
     return Record(
         path=row["path"],
         subject=str(row["subject"]),
-        signals=(signal(row), *others),
+        signals=(signal(row), *map(other, row["others"] or ())),
         time=row["time"],
         age=row["age"],
         sex=row["sex"],

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import ray
 import ray.data
-from ray.data import DataContext, DataIterator, Dataset
+from ray.data import DataContext, DataIterator, Dataset, TaskPoolStrategy
 
 from ecgfm.batch import Batch
 from ecgfm.data.plan import Position
@@ -21,15 +21,18 @@ from ecgfm.data.tokens import TokenTable
 _PLACES_PER_TASK = 500  # the list of blocks is made by tasks too: 40,000 of them in the driver took 40 s to start
 
 
-def dataset(reader: Reader, stop: int, position: Position = Position()) -> Dataset:
-    """Every block from a position to batch `stop`, in order, each read when it is needed."""
+def dataset(reader: Reader, stop: int, position: Position = Position(), tasks: int | None = None) -> Dataset:
+    """Every block from a position to batch `stop`, in order, each read when it is needed, by so many tasks at once."""
     window, slices = reader.plan.window, reader.plan.slices
     first, end = position.batch // window * slices, -(-stop // window) * slices
     with DataContext.current(_context()):
         places = ray.data.range(end - first, override_num_blocks=-(-(end - first) // _PLACES_PER_TASK))
         read: Any = _read  # called with the keywords below, which the annotation does not know
         return places.repartition(target_num_rows_per_block=1).map_batches(
-            read, batch_size=None, fn_kwargs={"first": first, "work": ray.put((reader, position, stop))}
+            read,
+            batch_size=None,
+            compute=TaskPoolStrategy(tasks),
+            fn_kwargs={"first": first, "work": ray.put((reader, position, stop))},
         )
 
 

@@ -11,36 +11,41 @@ from ecgfm.run import Frame
 
 
 def fit(
-    ecg: Signal, frame: Frame, where: float, out: Int16[np.ndarray, "12 time"]
-) -> tuple[Float32[np.ndarray, "12"], Float32[np.ndarray, "12"], Bool[np.ndarray, "12"], int]:
+    channels: Signal, frame: Frame, where: float, out: Int16[np.ndarray, "channel time"]
+) -> tuple[Float32[np.ndarray, "channel"], Float32[np.ndarray, "channel"], Bool[np.ndarray, "channel"], int]:
     """Fill `out` (zeros) with a recording; scale, offset, leads and length as in Batch.
+
+    Leads of an ECG have places of their own; of channels of another kind the first ones are taken.
 
     A longer recording gives the window that begins at `where`, in [0, 1), of the possible beginnings; a shorter one is
     left padded. 16-bit samples at the frame's rate pass untouched; others are resampled (polyphase) and rounded to
     16 bits per lead, which moves a sample by at most 1/65534 of its lead's largest.
     """
-    length = ecg.samples.shape[1]
-    wanted = min(length, int(np.ceil(frame.seconds * ecg.rate)))
+    size, length = len(out), channels.samples.shape[1]
+    wanted = min(length, int(np.ceil(frame.seconds * channels.rate)))
     start = int(where * (length - wanted + 1))
-    samples = ecg.samples[:, start : start + wanted]
-    if samples.dtype == np.int16 and ecg.rate == frame.rate:
-        scale = 1 / np.array(ecg.gain)
-        offset = -np.array(ecg.baseline) * scale
+    samples = channels.samples[:, start : start + wanted]
+    if samples.dtype == np.int16 and channels.rate == frame.rate:
+        scale = 1 / np.array(channels.gain)
+        offset = -np.array(channels.baseline) * scale
     else:
-        samples, scale = _quantised(_resampled(samples, ecg, frame)[:, : frame.samples])
+        samples, scale = _quantised(_resampled(samples, channels, frame)[:, : frame.samples])
         offset = np.zeros(len(scale))
-    rows = slice(None) if ecg.names == LEADS else [LEADS.index(name) for name in ecg.names]  # a slice copies faster
-    scales, offsets, leads = np.zeros(12, np.float32), np.zeros(12, np.float32), np.zeros(12, bool)
-    out[rows, : samples.shape[1]], scales[rows], offsets[rows], leads[rows] = samples, scale, offset, True
+    rows: slice | list[int] = slice(min(size, len(samples)))  # a slice copies faster
+    if channels.kind == "ecg" and channels.names != LEADS:
+        rows = [LEADS.index(name) for name in channels.names]
+    scales, offsets, leads = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, bool)
+    out[rows, : samples.shape[1]], scales[rows], offsets[rows] = samples[:size], scale[:size], offset[:size]
+    leads[rows] = True
     return scales, offsets, leads, samples.shape[1]
 
 
-def _resampled(samples: np.ndarray, ecg: Signal, frame: Frame) -> Float32[np.ndarray, "lead time"]:
-    gain, baseline = np.array(ecg.gain)[:, None], np.array(ecg.baseline)[:, None]
+def _resampled(samples: np.ndarray, channels: Signal, frame: Frame) -> Float32[np.ndarray, "lead time"]:
+    gain, baseline = np.array(channels.gain)[:, None], np.array(channels.baseline)[:, None]
     millivolts = ((samples - baseline) / gain).astype(np.float32)
-    if ecg.rate == frame.rate:
+    if channels.rate == frame.rate:
         return millivolts
-    ratio = Fraction(frame.rate / ecg.rate).limit_denominator(1000)
+    ratio = Fraction(frame.rate / channels.rate).limit_denominator(1000)
     # beyond its ends the signal goes on along the line through them: padding with zeros would ring
     return resample_poly(millivolts, ratio.numerator, ratio.denominator, axis=1, padtype="line").astype(np.float32)
 

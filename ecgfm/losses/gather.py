@@ -33,6 +33,21 @@ def total(x: Num[Tensor, "*_"]) -> Num[Tensor, "*_"]:
     return summed
 
 
+def summed(x: Num[Tensor, "*_"]) -> Num[Tensor, "*_"]:
+    """The sum over ranks, of moments. Backward sums what all ranks say about it."""
+    return _Sum.apply(x) if world() > 1 else x
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return total(x)
+
+    @staticmethod
+    def backward(ctx, *upstream: Tensor) -> Tensor:
+        return total(upstream[0].contiguous())
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class TowerConfig:
     amplitude: bool = True  # tell the size of each lead, which the norm over time takes away
     dropout: float = 0.0
     text: TextConfig | TableConfig | None = field(default_factory=TextConfig)
+    others: tuple[str, ...] = ()  # kinds of channels beside the ECG, each with an encoder; objectives add theirs
     pools: Mapping[str, Any] = field(default_factory=dict)  # over the ECG's tokens; objectives add theirs
 
     def __post_init__(self):

@@ -1,5 +1,6 @@
 """One batch seen through the towers. Each view is computed once, by whoever asks first; the others share it."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from ecgfm import draw
 from ecgfm.batch import Batch
+from ecgfm.data.record import LEADS
+from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, cells
 from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.patches import Signal, read
 from ecgfm.model.text import TextTable, TextTower
@@ -33,13 +36,14 @@ class Encoded:
     def __init__(self, towers: Towers, batch: Batch, seed: int, noise: bool = False):
         self.towers, self.batch, self.seed, self.noise = towers, batch, seed, noise
         self._ecg: dict[EcgView, EcgFeatures] = {}
+        self._others: dict[str, tuple[EcgFeatures, Signal]] = {}
         self._text: dict[TextView, TextFeatures] = {}
         self._pooled: dict[tuple[EcgView | TextView, str], Tensor] = {}
 
     @property
     def passes(self) -> int:
         """How often a tower has run."""
-        return len(self._ecg) + len(self._text)
+        return len(self._ecg) + len(self._others) + len(self._text)
 
     @cached_property
     def signal(self) -> Signal:
@@ -57,13 +61,37 @@ class Encoded:
             self._text[view] = self._read(view)
         return self._text[view]
 
+    def other(self, kind: str) -> tuple[EcgFeatures, Signal]:
+        """Channels of another kind, which are always seen whole."""
+        if kind not in self._others:
+            signal = read(self.batch.others[kind])
+            kept = kept_patches(EcgView(), signal, self.batch.record, self.seed)
+            self._others[kind] = self.towers.others[kind](signal, signal.leads, kept, self.key(kind)), signal
+        return self._others[kind]
+
+    def cells(self, view: EcgView, over: Aggregate) -> Cells:
+        """What an Aggregator reads: of each group the leads that the view shows, of each kind what the batch has."""
+        parts: list[Cells | None] = []
+        for group in GROUPS[over.groups]:
+            shown = tuple(lead for lead in group if not view.groups or lead in view.groups)
+            seen = self.ecg(replace(view, groups=() if shown == LEADS else shown)) if shown else None
+            parts.append(cells(seen, self.signal.counts, over.stretches) if seen else None)
+        for kind in over.kinds:
+            seen, signal = self.other(kind) if kind in self.batch.others else (None, self.signal)
+            parts.append(cells(seen, signal.counts, over.stretches) if seen else None)
+        size = (len(self.batch), over.stretches)
+        mask = self.signal.leads.new_zeros(size)
+        none = Cells(self.signal.millivolts.new_zeros(*size, self.towers.config.width), mask)
+        return Cells(*(torch.cat(columns, dim=1) for columns in zip(*(part or none for part in parts), strict=True)))
+
     def embed(self, view: EcgView | TextView, pool: str = "summary") -> Float[Tensor, "B *_"]:
         """What a pool makes of a view; the text tower has one pool."""
         if (view, pool) not in self._pooled:
             if isinstance(view, TextView):
                 seen, over = self.text(view), self._text_tower.pool
             else:
-                seen, over = self.ecg(view), self.towers.pools[pool]
+                over = self.towers.pools[pool]
+                seen = self.cells(view, over.config) if isinstance(over, Aggregator) else self.ecg(view)
             self._pooled[view, pool] = over(seen.tokens, seen.mask)
         return self._pooled[view, pool]
 

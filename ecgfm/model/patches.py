@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ecgfm.batch import Batch
+from ecgfm.batch import Batch, Channels
 
 PATCH = 16  # samples; 32 ms at 500 Hz
 
@@ -34,13 +34,20 @@ class Signal(NamedTuple):
 
         A patch's values stand lead by lead: P is leads * 16. A flat lead is all zeros.
         """
-        scale = (self.deviation.square() + 1e-6).rsqrt()
         rows, leads, time = self.millivolts.shape
-        normal = (self.millivolts * scale[:, :, None]).view(rows, leads, time // PATCH, PATCH)
+        normal = (self.millivolts * self._scale()).view(rows, leads, time // PATCH, PATCH)
         return normal.transpose(1, 2).flatten(2)
 
+    def restore(self, patches: Float[Tensor, "B N P"]) -> Float[Tensor, "B L T"]:
+        """Patches as millivolts, each lead about its own mean."""
+        by_lead = patches.unflatten(2, (self.leads.shape[1], PATCH)).transpose(1, 2)
+        return by_lead.flatten(2) / self._scale()
 
-def read(batch: Batch) -> Signal:
+    def _scale(self) -> Float[Tensor, "B L 1"]:
+        return (self.deviation.square() + 1e-6).rsqrt()[:, :, None]
+
+
+def read(batch: Batch | Channels) -> Signal:
     count = batch.length // PATCH
     samples = batch.signal[:, :, : batch.signal.shape[2] // PATCH * PATCH]
     inside = batch.leads[:, :, None] & first(count * PATCH, samples.shape[2])[:, None]

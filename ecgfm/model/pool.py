@@ -6,6 +6,9 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
+
+from ecgfm.model.transformer import Attention, initialise
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,46 @@ class Projection(nn.Module):
             return torch.tanh(self.map(tokens[:, 0]))
         weight = mask / mask.sum(1, keepdim=True).clamp(min=1)
         return torch.tanh(self.map(torch.einsum("bne,bn->be", tokens, weight.to(tokens.dtype))))
+
+
+@dataclass(frozen=True)
+class Queries:
+    """`count` learnt queries that each take what they look for from all tokens: as many vectors at any length."""
+
+    count: int = 8
+    deviation: float = 0.02  # of the queries at the start: as small as Q-Former's, so that they begin nearly alike
+    residual: bool = True  # add the query to its answer, as Perceiver does; without it a vector holds the input alone
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise ValueError(f"count={self.count}: a pool needs at least one query")
+
+    def build(self, tokens: int, width: int) -> "Bottleneck":
+        return Bottleneck(self, tokens, width)
+
+
+class Bottleneck(nn.Module):
+    """One attention from the queries to the tokens, a feed-forward, a norm. Each query is on its own."""
+
+    def __init__(self, config: Queries, tokens: int, width: int):
+        super().__init__()
+        self.config = config
+        self.attend = Attention(width, tokens)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        initialise(self)
+        self.queries = nn.Parameter(torch.empty(config.count, width).normal_(std=config.deviation))
+
+    def forward(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B k D"]:
+        x = self.attend(self._asked(tokens), tokens, mask)
+        if self.config.residual:
+            x = x + self.queries
+        x = x + self.narrow(functional.gelu(self.widen(self.norms[1](x))))
+        return self.norms[2](x)
+
+    def attention(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B k N"]:
+        """Which share each query takes of each token, as a mean over heads: rows sum to one, padding has none."""
+        return self.attend.weights(self._asked(tokens), tokens, mask).mean(1)
+
+    def _asked(self, tokens: Float[Tensor, "B N E"]) -> Float[Tensor, "B k D"]:
+        return self.norms[0](self.queries).expand(len(tokens), -1, -1)

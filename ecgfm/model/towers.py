@@ -1,7 +1,10 @@
 """The towers: what survives pretraining. Encoders, pools and projections; no losses, no randomness of their own."""
 
+from dataclasses import replace
+
 from torch import nn
 
+from ecgfm.data.record import OTHERS
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.ecg import EcgTower
 from ecgfm.model.text import TableConfig, TextTable, TextTower
@@ -17,6 +20,7 @@ class Towers(nn.Module):
         super().__init__()
         self.config = config
         self.ecg = EcgTower(config)
+        self.others = nn.ModuleDict({kind: EcgTower(replace(config, leads=OTHERS[kind])) for kind in config.others})
         self.pools = nn.ModuleDict({name: p.build(config.width, config.width) for name, p in config.pools.items()})
         self.text: TextTower | TextTable | None = None
         if isinstance(config.text, TableConfig):

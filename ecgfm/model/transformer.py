@@ -14,21 +14,33 @@ HEAD = 64  # channels of an attention head
 
 
 class Attention(nn.Module):
-    """Multi-head attention of x to a source; no attention map is kept, so none can be dropped out of."""
+    """Multi-head attention of x to a source of any width; no attention map is kept, so none can be dropped out of."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, source: int | None = None):
         super().__init__()
         self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.key_value = nn.Linear(source or width, 2 * width)
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M D"], mask: Bool[Tensor, "B M"]
+        self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
     ) -> Float[Tensor, "B N D"]:
-        key, value = self.key_value(source).chunk(2, dim=-1)
-        query, key, value = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (self.query(x), key, value))
+        query, key, value = self._heads(x, source)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def weights(
+        self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
+    ) -> Float[Tensor, "B H N M"]:
+        """How much of each place of the source goes into each of x: the attention to values that are the places."""
+        query, key, _ = self._heads(x, source)
+        places = torch.eye(source.shape[1], dtype=key.dtype, device=key.device).expand(*key.shape[:2], -1, -1)
+        return functional.scaled_dot_product_attention(query, key, places, attn_mask=mask[:, None, None])
+
+    def _heads(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        key, value = self.key_value(source).chunk(2, dim=-1)
+        query, key, value = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (self.query(x), key, value))
+        return query, key, value
 
 
 class Block(nn.Module):

@@ -38,7 +38,7 @@ class Embeddings:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit = vectors / np.where(length > 0, length, 1)
         grid = np.rint(unit / GRID) * GRID + 0.0  # there is one zero
-        return Embeddings(grid.astype(np.float16), model, _hash_of_texts(texts))
+        return Embeddings(grid.astype(np.float16), model, hash_of_texts(texts))
 
     def write(self, folder: Folder, name: str) -> None:
         folder.write(name, save({"vectors": self.vectors}, {"model": self.model, "reports": self.reports}))
@@ -47,9 +47,15 @@ class Embeddings:
     def read(folder: Folder, name: str, texts: Sequence[str]) -> "Embeddings":
         content = folder.read(name)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        if header["reports"] != _hash_of_texts(texts):
+        if header["reports"] != hash_of_texts(texts):
             raise ValueError(f"{name} was made of another report table; embed the reports of this one")
         return Embeddings(load(content)["vectors"], header["model"], header["reports"])
+
+
+def file_name(encoder: str, texts: Sequence[str]) -> str:
+    """Where the vectors of these reports by this encoder stand, in a shard folder or in a run's."""
+    of = hashlib.sha256(f"{encoder} {hash_of_texts(texts)}".encode()).hexdigest()[:16]
+    return f"vectors/{Path(encoder).name}-{of}.safetensors"
 
 
 class Encoder:
@@ -96,7 +102,7 @@ def lexical(texts: Sequence[str], size: int = 256) -> Embeddings:
     return Embeddings.of(vectors, f"tf-idf svd {size}, scikit-learn {sklearn.__version__}", texts)
 
 
-def _hash_of_texts(texts: Sequence[str]) -> str:
+def hash_of_texts(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 

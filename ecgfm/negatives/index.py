@@ -6,13 +6,14 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float16, Int32, Int64, Num, Shaped
+from jaxtyping import Bool, Float16, Float32, Int32, Int64, Num, Shaped
 
 # FAISS searches by matrix products only where queries times dimensions pass this; its own default leaves a batch of
 # queries ten times slower.
 _BLAS_THRESHOLD = 20
 _SPARE = 64  # how many more are searched than asked for, so that ties at the border are seen
 _AT_ONCE = 1024
+_GPU_WIDTH = 2048  # FAISS finds no more than that on a GPU
 
 
 def alike(vectors: Shaped[np.ndarray, "report d"]) -> Int64[np.ndarray, "report"]:
@@ -22,11 +23,20 @@ def alike(vectors: Shaped[np.ndarray, "report d"]) -> Int64[np.ndarray, "report"
 
 
 class FarIndex:
-    """Reports of the training records, by inner product. Equally far ones stand in the order of their numbers."""
+    """Reports of the training records, by inner product. Equally far ones stand in the order of their numbers.
 
-    def __init__(self, vectors: Float16[np.ndarray, "report d"], use: Num[np.ndarray, "report"], threads: int = 1):
-        faiss.omp_set_num_threads(threads)  # of the whole process
+    With `gpu` the search runs on one, if faiss-gpu is installed and sees it. (Not verified: written without a GPU.)
+    """
+
+    def __init__(
+        self,
+        vectors: Float16[np.ndarray, "report d"],
+        use: Num[np.ndarray, "report"],
+        threads: int = 1,
+        gpu: bool = False,
+    ):
         faiss.cvar.distance_compute_blas_threshold = _BLAS_THRESHOLD
+        self.threads = threads
         self.vectors, self.alike = vectors, alike(vectors)
         self.candidates = np.flatnonzero(use > 0).astype(np.int32)
         kinds, sizes = np.unique(self.alike[self.candidates], return_counts=True)
@@ -36,6 +46,7 @@ class FarIndex:
         self.flat = faiss.IndexFlatIP(vectors.shape[1])
         for start in range(0, len(self.candidates), _AT_ONCE):
             self.flat.add(vectors[self.candidates[start : start + _AT_ONCE]].astype(np.float32))
+        self.on_gpu = faiss.index_cpu_to_all_gpus(self.flat, ngpu=1) if gpu and faiss.get_num_gpus() else None
 
     @property
     def name(self) -> str:
@@ -60,11 +71,23 @@ class FarIndex:
         self, reports: Int64[np.ndarray, "B"], k: int, width: int
     ) -> tuple[Int32[np.ndarray, "B k"], Bool[np.ndarray, "B"]]:
         """The first k of `width` searched, and whether they are sure: a tie that runs past the width leaves it open."""
-        nearness, found = self.flat.search(-self.vectors[reports].astype(np.float32), width)
+        nearness, found = self._search(-self.vectors[reports].astype(np.float32), width)
         same = self.alike[self.candidates[found]] == self.alike[reports][:, None]
         order = np.lexsort((found, -nearness, same), axis=-1)[:, :k]
         sure = (~same & (nearness > nearness[:, -1:])).sum(1) >= k
         return self.candidates[np.take_along_axis(found, order, -1)], sure | (width == len(self.candidates))
+
+    def _search(
+        self, queries: Float32[np.ndarray, "B d"], width: int
+    ) -> tuple[Float32[np.ndarray, "B width"], Int64[np.ndarray, "B width"]]:
+        """On as many threads as were given; others who search in this process keep theirs."""
+        before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(self.threads)
+        try:
+            flat = self.on_gpu if self.on_gpu is not None and width <= _GPU_WIDTH else self.flat
+            return flat.search(queries, width)
+        finally:
+            faiss.omp_set_num_threads(before)
 
 
 class FarLists:

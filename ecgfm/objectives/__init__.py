@@ -2,7 +2,9 @@
 
 A file gives
     Config       a frozen dataclass: `terms` (name -> weight in the loss), the method's own knobs, and
-                 `columns`  what it needs beside the signal: any of "text" and "far" (a report to swap in)
+                 `columns`  what it needs beside the signal: any of "text", "far" (a report to swap in), "visits" (two
+                            visits of a subject side by side), and kinds of other channels ("ppg";
+                            ecgfm.data.record.OTHERS)
                  `pools`    name -> pool over the ECG's tokens that it wants built in the towers
                  `build(towers)`  the Objective; it reads the towers' sizes, and keeps no reference to them
     Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, scalars in fp32,

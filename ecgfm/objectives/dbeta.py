@@ -34,7 +34,7 @@ from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
 from ecgfm.model.transformer import initialise
 from ecgfm.model.views import EcgView, TextView
-from ecgfm.objectives.parts.decoder import PatchDecoder
+from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 from ecgfm.objectives.parts.fusion import Fused, Fusion
 
 TERMS = ("mlm", "mem", "etm", "ets")
@@ -129,11 +129,8 @@ def masked_words(head: "WordHead", fused: Fused, text: TextFeatures) -> Float[Te
 def masked_signal(
     decoder: PatchDecoder, fused: Fused, ecg: EcgFeatures, text: TextFeatures, signal: Signal
 ) -> Float[Tensor, ""]:
-    """The dropped patches of every lead that was recorded, hidden or not: those are what is to be filled in."""
     guess = decoder(fused.halfway, ecg.kept, signal.valid())
-    by_lead = (len(guess), guess.shape[1], signal.leads.shape[1], -1)
-    places = (ecg.dropped & ~text.swapped[:, None])[:, :, None] & signal.leads[:, None]
-    return masked.squared_error(guess.view(by_lead), signal.patches().view(by_lead), places)
+    return squared_error(guess, signal, ecg.dropped & ~text.swapped[:, None])
 
 
 class WordHead(nn.Module):

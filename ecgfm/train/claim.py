@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ecgfm.data.storage import Folder
-from ecgfm.run import Resources, Run, describe, differences, identity
+from ecgfm.run import NO_IDENTITY, Resources, Run, describe, differences, identity
 from ecgfm.train.lock import ClaimedError
 
 _PACKAGES = ("ecgfm", "torch", "ray", "deepspeed", "transformers", "numpy", "pyarrow", "safetensors")
@@ -26,7 +26,8 @@ def same_run(folder: Folder, run: Run, inputs: Mapping[str, str]) -> None:
     held = json.loads(folder.read("run.json"))
     ours = {"recipe": describe(run), "inputs": dict(inputs)}
     if held["identity"] != identity(**ours):
-        differing = [line for line in differences(held, held | ours) if not line.startswith("recipe.cadence")]
+        spared = tuple(f"recipe.{name}" for name in NO_IDENTITY)
+        differing = [line for line in differences(held, held | ours) if not line.startswith(spared)]
         raise ClaimedError(
             f"{folder} holds a run with another recipe ({'; '.join(differing)}): give the command it was started "
             "with, or write to another folder; --from branches from it"

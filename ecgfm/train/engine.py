@@ -12,20 +12,23 @@ losses have collectives of their own in there, and two streams of collectives ca
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from ecgfm import draw
 from ecgfm.batch import Batch
+from ecgfm.losses.gather import total, world
 from ecgfm.run import Optimizer
+from ecgfm.train.checkpoint import State
 from ecgfm.train.optim import adamw
 
 _LINE = 16  # numbers: every gradient begins on a multiple of 64 bytes
 _PIECE = 1 << 25  # numbers averaged at once: 128 MB
+_ROW = 1 << 16  # numbers whose squares are summed at once: over many millions, sums in fp32 on a CPU lose digits
 
 
 class NonFiniteError(ArithmeticError):
@@ -56,6 +59,24 @@ class Gradients:
         for piece in self.buffer.split(_PIECE):
             dist.all_reduce(piece)
         self.buffer /= dist.get_world_size()
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What a loop asks of an engine: this one's, or `ecgfm.train.zero`'s."""
+
+    device: torch.device
+    model: nn.Module
+    rank: int
+    workers: int
+
+    def __call__(self, batch: Batch, seed: int) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def step(self, loss: Tensor, terms: Mapping[str, Tensor], factor: float) -> dict[str, float]: ...
+    def mean(self, values: Tensor) -> Tensor: ...
+    def state(self) -> dict[str, dict[str, Tensor]]: ...
+    def load(self, state: State, partly: bool = False) -> list[str]: ...
+    def agree(self, value: int) -> int: ...
+    def gradient_of(self, term: Tensor) -> Tensor: ...
 
 
 class TorchEngine:
@@ -96,13 +117,11 @@ class TorchEngine:
         means = self.mean(torch.stack([loss, *terms.values()]))
         if self.workers > 1:
             self.gradients.average()
-        norm = self.gradients.buffer.norm()
-        values = torch.cat([means, norm[None]]).tolist()
-        figures = dict(zip(("loss", *terms, "gradient"), values, strict=True))
-        bad = [name for name, value in figures.items() if not abs(value) < float("inf")]
-        if bad:
+        try:
+            figures = finite(("loss", *terms, "gradient"), torch.cat([means, norm([self.gradients.buffer])[None]]))
+        except NonFiniteError:
             self.gradients.buffer.zero_()
-            raise NonFiniteError(bad)
+            raise
         self._update(figures["gradient"], factor)
         return figures
 
@@ -116,45 +135,30 @@ class TorchEngine:
 
     def mean(self, values: Tensor) -> Float32[Tensor, " n"]:
         """The mean over processes."""
-        values = values.detach().float()
-        if self.workers > 1:
-            dist.all_reduce(values)
-            values /= self.workers
-        return values
+        return mean(values)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """All that a restart needs, by name: the tensors in use. Parameters that do not learn are left out."""
-        persistent = self.model.state_dict().keys()
-        buffers = {name: b for name, b in self.model.named_buffers() if name in persistent}
         moments = {f"{n}/{key}": t for n, p in self.learning.items() for key, t in self.optimizer.state[p].items()}
-        return {"model": {n: p.detach() for n, p in self.learning.items()} | buffers, "optimizer": moments}
+        return {"model": {n: p.detach() for n, p in self.learning.items()} | kept(self.model), "optimizer": moments}
 
-    def load(self, state: Mapping[str, Mapping[str, Tensor]], partly: bool = False) -> list[str]:
+    def load(self, state: State, partly: bool = False) -> list[str]:
         """Take over a state by name. `partly`: what it does not hold stays as it is, and is returned by name."""
-        missing = []
-        for part, tensors in self.state().items():
+        own = self.state()
+        shapes = {part: {name: t.shape for name, t in tensors.items()} for part, tensors in own.items()}
+        absent = missing(shapes, state, partly)
+        for part, tensors in own.items():
             held = state.get(part, {})
-            missing += [f"{part}: {name}" for name in tensors if name not in held]
-            odd = [n for n in tensors.keys() & held.keys() if tensors[n].shape != held[n].shape]
-            if odd:
-                was, now = tuple(held[odd[0]].shape), tuple(tensors[odd[0]].shape)
-                raise ValueError(
-                    f"{odd[0]} has the shape {now} here and {was} in the checkpoint: the recipes do not fit"
-                )
-            if not partly and tensors.keys() != held.keys():
-                raise ValueError(
-                    f"the checkpoint is of another model: {min(tensors.keys() ^ held.keys())} is in one only"
-                )
             for name in tensors.keys() & held.keys():
                 tensors[name].copy_(held[name])
-        return missing
+        made = updates(state)
+        for moments in self.optimizer.state.values() if made is not None else ():
+            moments["step"].fill_(made)
+        return absent
 
     def agree(self, value: int) -> int:
         """What the first process says."""
-        said = torch.tensor(value, device=self.device)
-        if self.workers > 1:
-            dist.broadcast(said, 0)
-        return int(said)
+        return first_says(value, self.device)
 
     def gradient_of(self, term: Tensor) -> Float32[Tensor, " n"]:
         """The gradient of one term on this process, for finding fault; its graph stays."""
@@ -163,3 +167,60 @@ class TorchEngine:
         gradient = self.gradients.buffer.clone()
         self.gradients.buffer.zero_()
         return gradient
+
+
+def finite(names: Sequence[str], values: Float32[Tensor, " n"]) -> dict[str, float]:
+    """The figures of a step; raises where one is not finite."""
+    figures = dict(zip(names, values.tolist(), strict=True))
+    bad = [name for name, value in figures.items() if not abs(value) < float("inf")]
+    if bad:
+        raise NonFiniteError(bad)
+    return figures
+
+
+def mean(values: Float[Tensor, " n"]) -> Float32[Tensor, " n"]:
+    """The mean over processes."""
+    return total(values.detach().float()) / world()
+
+
+def norm(parts: Sequence[Tensor]) -> Float32[Tensor, ""]:
+    """The norm of all parts as one."""
+    return torch.nn.utils.get_total_norm([row for part in parts for row in part.flatten().split(_ROW)])
+
+
+def first_says(value: int, device: torch.device) -> int:
+    """What the first process says."""
+    said = torch.tensor(value, device=device)
+    if world() > 1:
+        dist.broadcast(said, 0)
+    return int(said)
+
+
+def kept(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that belong to a model's state."""
+    persistent = model.state_dict().keys()
+    return {name: b for name, b in model.named_buffers() if name in persistent}
+
+
+def missing(shapes: Mapping[str, Mapping[str, torch.Size]], state: State, partly: bool) -> list[str]:
+    """What a state does not hold of what is asked for; raises where it does not fit."""
+    absent = []
+    for part, tensors in shapes.items():
+        held = state.get(part, {})
+        absent += [f"{part}: {name}" for name in tensors if name not in held]
+        odd = [n for n in tensors.keys() & held.keys() if tensors[n] != held[n].shape]
+        if odd:
+            was, now = tuple(held[odd[0]].shape), tuple(tensors[odd[0]])
+            raise ValueError(f"{odd[0]} has the shape {now} here and {was} in the checkpoint: the recipes do not fit")
+        if not partly and tensors.keys() != held.keys():
+            raise ValueError(f"the checkpoint is of another model: {min(tensors.keys() ^ held.keys())} is in one only")
+    return absent
+
+
+def updates(state: State) -> float | None:
+    """How many updates a state has seen, or None where it has no moments. One number holds for all parameters.
+
+    One that a checkpoint lacks begins without moments at the others' number, and its update k is then
+    (1 - b1^k) / sqrt(1 - b2^k) times as long as in a run of its own: 1.6 at most, with betas 0.9 and 0.98.
+    """
+    return max((float(t) for name, t in state.get("optimizer", {}).items() if name.endswith("/step")), default=None)

@@ -13,12 +13,12 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ecgfm.batch import Batch, locate
-from ecgfm.train.engine import TorchEngine
+from ecgfm.train.engine import Engine
 
 _SHOWN = 8
 
 
-def explain(engine: TorchEngine, batch: Batch, seed: int, corpora: Mapping[str, int]) -> str:
+def explain(engine: Engine, batch: Batch, seed: int, corpora: Mapping[str, int]) -> str:
     """Terms and records, by corpus, shard and row."""
     whole = _sound(engine, batch, seed)
     everywhere = engine.mean(torch.tensor([float(sound) for sound in whole.values()], device=engine.device)).tolist()
@@ -37,14 +37,14 @@ def explain(engine: TorchEngine, batch: Batch, seed: int, corpora: Mapping[str, 
     return f"{', '.join(bad)}, through {', '.join(places)}{more}"
 
 
-def _sound(engine: TorchEngine, batch: Batch, seed: int) -> dict[str, bool]:
+def _sound(engine: Engine, batch: Batch, seed: int) -> dict[str, bool]:
     """Whether each term, and its gradient, is finite on this process."""
     _, terms = engine(batch, seed)
     gradients = {name: engine.gradient_of(term) for name, term in terms.items()}
     return {n: bool(torch.isfinite(terms[n]) & torch.isfinite(gradient).all()) for n, gradient in gradients.items()}
 
 
-def _gather(engine: TorchEngine, records: Int64[Tensor, " B"]) -> list[int]:
+def _gather(engine: Engine, records: Int64[Tensor, " B"]) -> list[int]:
     if engine.workers == 1:
         return records.tolist()
     records = records.to(engine.device)

@@ -1,13 +1,15 @@
 """What a run reads: shards by their corpora, the words of their reports, and the false reports of methods that ask.
 
-All of it follows from the recipe and from what lies on disk, and the hashes of the latter stand in run.json. Words and
-report vectors are made once and kept in the run's folder.
+All of it follows from the recipe and from what lies on disk, and the hashes of the latter stand in run.json. Words are
+numbered once and kept in the run's folder.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,20 +18,22 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from ecgfm.batch import Batch
-from ecgfm.data import reader, shards
+from ecgfm.data import shards
 from ecgfm.data.plan import Position
+from ecgfm.data.reader import Reader, open_reader, read
 from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
-from ecgfm.model.text import TextConfig
-from ecgfm.negatives.balance import balanced
-from ecgfm.negatives.choose import choose
-from ecgfm.negatives.embed import Embeddings, Encoder, lexical, neural
-from ecgfm.negatives.index import FarIndex, FarLists
-from ecgfm.negatives.measure import Choice
-from ecgfm.run import Farthest, Run
+from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.negatives.embed import Embeddings
+from ecgfm.negatives.stock import Ask, Stock, in_process, texts
+from ecgfm.run import Run
 
-_TOKENS, _VECTORS = "tokens.safetensors", "reports.safetensors"
+_TOKENS = "tokens.safetensors"
+_NOT_KINDS = {"text", "far", "visits"}  # any other column is a kind of channels beside the ECG
+_AHEAD = 2  # batches for which false reports are asked before they are needed
+
+Stream = Iterator[tuple[Batch, Position]]
 
 
 def corpora(run: Run, uris: Sequence[str]) -> tuple[Run, dict[str, str]]:
@@ -49,34 +53,78 @@ class Feed:
 
     run: Run
     folders: tuple[str, ...]
+    columns: frozenset[str]
     tokens: TokenTable | None
-    choice: Choice | None
+    stock: Stock | None
+    ask: Ask | None
     threads: int = 1
 
-    def open(
-        self, split: str, stop: int, position: Position, rank: int = 0, workers: int = 1
-    ) -> Iterator[tuple[Batch, Position]]:
+    def open(self, split: str, stop: int, position: Position, rank: int = 0, workers: int = 1) -> "Dressed":
+        """A worker's part of batches position.batch, ..., stop - 1, read in this process."""
+        return self.dress(read(self.reader(split), stop, position, rank, workers, threads=self.threads))
+
+    def reader(self, split: str) -> Reader:
         run = self.run
-        opened = reader.open_reader(
-            self.folders, split, run.batch, run.frame, seed=run.seed, shares=(*run.corpora.values(),), slices=run.slices
+        return open_reader(
+            self.folders,
+            split,
+            run.batch,
+            run.frame,
+            seed=run.seed,
+            shares=(*run.corpora.values(),),
+            visits="visits" in self.columns,
+            kinds=(*sorted(self.columns - _NOT_KINDS),),
+            slices=run.slices,
         )
-        for batch, after in reader.read(opened, stop, position, rank, workers, threads=self.threads):
-            yield self.worded(batch, after.batch - 1), after
+
+    def dress(self, bare: Stream) -> "Dressed":
+        """Batches from wherever they come, as the methods want them."""
+        return Dressed(self, bare)
 
     def batches(self, split: str, most: int) -> int:
         """How many world batches a split fills; at least one, at most `most`."""
         records = sum(s.rows for uri in self.folders for s in _manifest(uri).shards if s.split == split)
         return max(1, min(most, records // self.run.batch))
 
-    def worded(self, batch: Batch, index: int) -> Batch:
-        """With the words of the reports, where a text model reads them, and with false reports for methods that ask."""
-        own, size = batch.report.numpy(), len(batch)
-        if not self.choice:
-            words, counts = self._words(own)
-            return replace(batch, words=words, word_count=counts)
-        far = self.choice(own, batch.record.numpy(), self.run.seed, index)
-        words, counts = self._words(np.concatenate([own, far]))  # of one width
-        return replace(
+
+class Dressed:
+    """Batches with the words of their reports, where a text model reads them, and with false reports, where a method
+    asks for them. These are asked for ahead; `waited` is how many seconds their answers were waited for after all."""
+
+    def __init__(self, feed: Feed, bare: Stream) -> None:
+        self.waited = 0.0
+        self._feed, self._batches = feed, self._dressed(bare)
+
+    def __iter__(self) -> "Dressed":
+        return self
+
+    def __next__(self) -> tuple[Batch, Position]:
+        return next(self._batches)
+
+    def _dressed(self, bare: Stream) -> Stream:
+        ask = self._feed.ask
+        if ask is None:
+            yield from ((self._with_words(batch), after) for batch, after in bare)
+            return
+        asked: deque[tuple[Batch, Position, Callable[[], np.ndarray]]] = deque()
+        for batch, after in bare:
+            question = batch.report.numpy(), batch.record.numpy(), self._feed.run.seed, after.batch - 1
+            asked.append((batch, after, ask(*question)))
+            if len(asked) > _AHEAD:
+                yield self._with_false(*asked.popleft())
+        while asked:
+            yield self._with_false(*asked.popleft())
+
+    def _with_words(self, batch: Batch) -> Batch:
+        words, counts = self._words(batch.report.numpy())
+        return replace(batch, words=words, word_count=counts)
+
+    def _with_false(self, batch: Batch, after: Position, answer: Callable[[], np.ndarray]) -> tuple[Batch, Position]:
+        start, size = time.perf_counter(), len(batch)
+        far = answer()
+        self.waited += time.perf_counter() - start
+        words, counts = self._words(np.concatenate([batch.report.numpy(), far]))  # of one width
+        dressed = replace(
             batch,
             words=words[:size],
             word_count=counts[:size],
@@ -84,27 +132,39 @@ class Feed:
             far_words=words[size:],
             far_word_count=counts[size:],
         )
+        return dressed, after
 
     def _words(self, reports: Int64[np.ndarray, " n"]) -> tuple[Int32[Tensor, "n W"], Int32[Tensor, " n"]]:
-        if not self.tokens:
+        if not self._feed.tokens:
             return torch.zeros(len(reports), 0, dtype=torch.int32), torch.zeros(len(reports), dtype=torch.int32)
-        words, counts = self.tokens.lookup(reports)
+        words, counts = self._feed.tokens.lookup(reports)
         return torch.from_numpy(words), torch.from_numpy(counts)
 
 
-def open_feed(run: Run, folders: Sequence[str], home: Folder, columns: frozenset[str], threads: int = 1) -> Feed:
-    """`columns` are what the methods ask for beside the signal; `home` is the run's folder."""
-    texts, use = _reports(folders)
-    tokens = _tokens(run, texts, home) if "text" in columns else None
-    choice = _choice(run, texts, use, home) if "far" in columns else None
-    return Feed(run, tuple(folders), tokens, choice, threads)
+def open_feed(
+    run: Run,
+    uris: Sequence[str],
+    home: Folder,
+    columns: frozenset[str],
+    threads: int = 1,
+    asker: Callable[[Stock], Ask] = in_process,
+) -> Feed:
+    """`columns` are what the methods ask for beside the signal; `home` is the run's folder; `asker` gives the answers
+    about false reports: this process, or a service."""
+    folders = [Folder(uri) for uri in uris]
+    tokens = _tokens(run, folders, home) if "text" in columns else None
+    stock = _stock(run, folders, home) if "far" in columns else None
+    return Feed(run, tuple(uris), columns, tokens, stock, asker(stock) if stock else None, threads)
 
 
 def inputs(folders: Mapping[str, str], feed: Feed, model: torch.nn.Module | None) -> dict[str, str]:
-    """The hashes of what is read: each corpus, the words, and the text model's weights as they are at the start."""
+    """The hashes of what is read: each corpus, the words, what false reports are chosen by, and the text model's
+    weights as they are at the start."""
     found = {f"shards of {name}": _manifest(uri).sha256 for name, uri in folders.items()}
     if feed.tokens:
         found["words"] = _hash(feed.tokens.words, feed.tokens.counts)
+    if feed.stock:
+        found["false reports"] = feed.stock.key
     if model is not None:
         weights = dict(model.named_parameters()) | dict(model.named_buffers())
         found["text model"] = _hash(*(weights[name].detach().cpu() for name in sorted(weights)))
@@ -122,32 +182,21 @@ def _manifest(uri: str) -> Manifest:
     return shards.manifest(Folder(uri))
 
 
-def _reports(folders: Sequence[str]) -> tuple[list[str], Int64[np.ndarray, " report"]]:
-    """The texts of all corpora one after another, and how often each is met in training."""
-    tables = [shards.table(Folder(uri), "reports.parquet", ["text", "train"]) for uri in folders]
-    texts = [text for table in tables for text in table["text"].to_pylist()]
-    return texts, np.concatenate([table["train"].to_numpy() for table in tables]).astype(np.int64)
-
-
-def _tokens(run: Run, texts: list[str], home: Folder) -> TokenTable | None:
-    if not isinstance(run.towers.text, TextConfig):
+def _tokens(run: Run, folders: Sequence[Folder], home: Folder) -> TokenTable | None:
+    text = run.towers.text
+    if isinstance(text, TableConfig) and Path(text.path).is_file():  # the tower says so where it is not
+        folder, name = Folder(str(Path(text.path).parent)), Path(text.path).name
+        Embeddings.read(folder, name, texts(folders))  # refused when it was made of other reports
+    if not isinstance(text, TextConfig):
         return None
     if not home.exists(_TOKENS):
-        tokenizer = AutoTokenizer.from_pretrained(run.towers.text.name)
-        table = TokenTable.build(texts, lambda some: tokenizer(some, verbose=False)["input_ids"], run.words)
-        table.write(home, _TOKENS)
+        tokenizer = AutoTokenizer.from_pretrained(text.name)
+        said = texts(folders)
+        TokenTable.build(said, lambda some: tokenizer(some, verbose=False)["input_ids"], run.words).write(home, _TOKENS)
     return TokenTable.read(home, _TOKENS)
 
 
-def _choice(run: Run, texts: list[str], use: Int64[np.ndarray, " report"], home: Folder) -> Choice:
-    negatives = run.negatives
-    if negatives is None:
+def _stock(run: Run, folders: Sequence[Folder], home: Folder) -> Stock:
+    if run.negatives is None:
         raise ValueError("a method asks for false reports, and the recipe's `negatives` does not say which to take")
-    if not home.exists(_VECTORS):
-        made = lexical(texts) if negatives.encoder == "words" else neural(texts, Encoder(negatives.encoder))
-        made.write(home, _VECTORS)
-    vectors = Embeddings.read(home, _VECTORS, texts).vectors
-    if isinstance(negatives, Farthest):
-        index = FarIndex(vectors, use, torch.get_num_threads())  # it sets the threads of the whole process
-        return partial(choose, FarLists(index, negatives.count))
-    return balanced(vectors, use, negatives.low, negatives.high).choose
+    return Stock.open(run.negatives, folders, (*run.corpora.values(),), home)

@@ -16,15 +16,17 @@ from ecgfm.data.storage import Folder
 from ecgfm.run import Resources, Run
 from ecgfm.train import claim, failure
 from ecgfm.train.checkpoint import Place, State, load, newest
-from ecgfm.train.engine import NonFiniteError, TorchEngine
+from ecgfm.train.engine import Engine, NonFiniteError
 from ecgfm.train.home import Home
 from ecgfm.train.meter import Meter, due
 from ecgfm.train.optim import factor
+from ecgfm.train.patience import Patience
 
 log = logging.getLogger(__name__)
 
 OpenStream = Callable[[Position, int], Iterator[tuple[Batch, Position]]]  # from a position, so many batches
 Watcher = Callable[[int, nn.Module], Mapping[str, float]]
+Report = Callable[[dict[str, float]], None]  # told of what watchers find, in every process
 
 
 class StoppedError(RuntimeError):
@@ -54,16 +56,18 @@ class Origin:
 
 def train(
     run: Run,
-    engine: TorchEngine,
+    engine: Engine,
     open_stream: OpenStream,
     folder: Folder,
     watchers: Mapping[str, Watcher],
     resources: Resources,
     inputs: Mapping[str, str],
     origin: Origin | None = None,
+    report: Report = lambda _: None,
+    patience: float | None = None,
 ) -> Place:
     """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
-    with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
+    with Patience(patience) as clock, Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
         place = restore(run, engine, folder, origin)  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
         if place.step >= run.steps:
             log.info("%s is finished: there is nothing to do", folder.uri)
@@ -81,6 +85,7 @@ def train(
                     loss, terms = engine(batch, seed)
                     figures = engine.step(loss, terms, share)
             except NonFiniteError as error:  # nothing was updated
+                clock.long()
                 home.save(place, engine.state(), {})
                 raise stopped(place, failure.explain(engine, batch, seed, run.corpora)) from error
             place = Place(place.step + 1, position)
@@ -88,15 +93,20 @@ def train(
 
             found, best = {}, False
             if watchers and due(place.step, run.cadence.evaluate, run.steps):
+                clock.long()
                 found = watch(watchers, place.step, engine.model)
                 meter.watched(place.step, found)
+                report({"step": place.step, **figures, **found})
                 best = bool(engine.agree(home.improves(found)))
             if best or due(place.step, run.cadence.save, run.steps):
+                clock.long()
                 home.save(place, engine.state(), found)
+            if place.step < run.steps:
+                clock.short()
     return place
 
 
-def restore(run: Run, engine: TorchEngine, folder: Folder, origin: Origin | None) -> Place:
+def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None) -> Place:
     """Put the engine where it should begin, in every process alike, and say where that is."""
     own = _latest(engine, folder)
     if own:
@@ -122,7 +132,7 @@ def restore(run: Run, engine: TorchEngine, folder: Folder, origin: Origin | None
     return place
 
 
-def _latest(engine: TorchEngine, folder: Folder) -> tuple[Place, State] | None:
+def _latest(engine: Engine, folder: Folder) -> tuple[Place, State] | None:
     """The newest whole checkpoint, as the first process finds it."""
     found = newest(folder) if engine.rank == 0 else None
     step = engine.agree(found[0].step if found else -1)
@@ -142,7 +152,7 @@ def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> dict[
     return found
 
 
-def held_out(engine: TorchEngine, batches: Callable[[], Iterable[tuple[Batch, Position]]]) -> Watcher:
+def held_out(engine: Engine, batches: Callable[[], Iterable[tuple[Batch, Position]]]) -> Watcher:
     """The mean loss and terms over batches that are not learnt from, masked alike every time."""
 
     def see(step: int, model: nn.Module) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.distributed as dist
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecgfm.batch import Batch
 from ecgfm.data.plan import Position
+from ecgfm.losses.gather import world
 from ecgfm.run import Run
 from ecgfm.train.checkpoint import Checkpoints
 from ecgfm.train.journal import Board, Journal, Row
@@ -36,18 +38,20 @@ class Meter:
     """Times the steps of a run, and gives what is due to those who write it down (in the first process only)."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
-        self.run, self.peak = run, peak(device)
+        self.run, self.device, self.peak = run, device, peak(device)
         self.files: list[Journal | Board] = []
         self.line: Line | None = None
         self._counter: FlopCounterMode | None = None
         self._restart()
 
     def next(self, stream: Iterator[tuple[Batch, Position]]) -> tuple[Batch, Position]:
-        start = time.perf_counter()
+        """The next batch. A stream that waits for false reports says in `waited` for how long it did, all in all."""
+        start, before = time.perf_counter(), getattr(stream, "waited", 0.0)
         try:
             return next(stream)
         finally:
             self._waited += time.perf_counter() - start
+            self._negatives += getattr(stream, "waited", 0.0) - before
 
     def counting(self) -> AbstractContextManager:
         """Counts the operations of the first step, where the device's peak is known to compare them with."""
@@ -79,12 +83,18 @@ class Meter:
             self.line.append(row)
 
     def _times(self, step: int) -> dict[str, float]:
+        """Of the slowest process. Seconds of a step, and the share of them that it waited for its batches, and in that
+        for false reports."""
         elapsed = time.perf_counter() - self._start
-        pace = elapsed / self._made
+        pace, waited, negatives = largest(
+            [elapsed / self._made, self._waited / elapsed, self._negatives / elapsed], self.device
+        )
         times = {
             "time/clock": time.time(),
             "time/records_per_second": self.run.batch / pace,
-            "time/waited": self._waited / elapsed,
+            "time/step": pace,
+            "time/waited": waited,
+            "time/negatives": negatives,
             "time/left": (self.run.steps - step) * pace,
         }
         if self.peak and self._counter:
@@ -92,7 +102,16 @@ class Meter:
         return times
 
     def _restart(self) -> None:
-        self._start, self._waited, self._made = time.perf_counter(), 0.0, 0
+        self._start, self._waited, self._negatives, self._made = time.perf_counter(), 0.0, 0.0, 0
+
+
+def largest(values: list[float], device: torch.device) -> list[float]:
+    """Each at its largest over processes, which all ask together."""
+    if world() == 1:
+        return values
+    found = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()
 
 
 def due(step: int, every: int, steps: int) -> bool:
@@ -132,6 +151,7 @@ class Line:
         terms = [f"{name.partition('/')[2] if alone else name} {row[name]:.4f}" for name in names]
         parts = [f"step {row['step']:,}/{self.steps:,}", f"loss {row['loss']:.4f}", *terms]
         parts.append(f"{row['time/records_per_second']:,.0f} records/s")
+        parts.append(f"waited {row['time/waited']:.0%} (false reports {row['time/negatives']:.0%})")
         if "time/mfu" in row:
             parts.append(f"MFU {row['time/mfu']:.0%}")
         parts.append(f"{_duration(row['time/left'])} left")

@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ecgfm.batch import Batch
+from ecgfm.data.record import OTHERS
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.encoded import Encoded
 from ecgfm.model.towers import Towers
+from ecgfm.run import Run
 
 
 class Pretraining(nn.Module):
@@ -26,6 +28,10 @@ class Pretraining(nn.Module):
         self.towers = Towers(needed(towers, objectives), pretrained)
         self.objectives = nn.ModuleDict({name: config.build(self.towers) for name, config in objectives.items()})
         self.weights = {f"{name}/{term}": w for name, config in objectives.items() for term, w in config.terms.items()}
+
+    @classmethod
+    def of(cls, run: Run) -> "Pretraining":
+        return cls(built(run), run.objectives)
 
     def forward(self, batch: Batch, seed: int) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         seen = Encoded(self.towers, batch, seed, noise=self.training)
@@ -52,17 +58,30 @@ class Pretraining(nn.Module):
 
 
 def _group(name: str) -> str:
-    if name.startswith(("towers.ecg.", "towers.pools.")):
+    if name.startswith(("towers.ecg.", "towers.others.", "towers.pools.")):
         return "ecg"
     return "text" if name.startswith("towers.text.model.") else "heads"
 
 
 def needed(towers: TowerConfig, objectives: Mapping[str, Any]) -> TowerConfig:
-    """The towers with the pools that the objectives want, and without a text encoder where none reads reports."""
+    """The towers with the pools and the kinds of channels that the objectives want.
+
+    Without a text encoder where none reads reports.
+    """
     pools = dict(towers.pools)
     for name, config in objectives.items():
         for pool, value in config.pools.items():
             if pools.setdefault(pool, value) != value:
                 raise ValueError(f"{name} wants a pool {pool!r} that another objective defines otherwise")
-    reads = any("text" in config.columns for config in objectives.values())
-    return replace(towers, pools=pools, text=towers.text if reads else None)
+    columns = {column for config in objectives.values() for column in config.columns}
+    others = tuple(sorted({*towers.others, *(columns & OTHERS.keys())}))
+    return replace(towers, pools=pools, others=others, text=towers.text if "text" in columns else None)
+
+
+def built(run: Run) -> TowerConfig:
+    """The towers that a recipe builds, among whose pools must be the one that embeds."""
+    config = needed(run.towers, run.objectives)
+    if run.embed not in config.pools:
+        there = f"there are {', '.join(config.pools)}" if config.pools else "there is none"
+        raise ValueError(f"embed: the recipe names the pool {run.embed!r}, and of pools over the ECG {there}")
+    return config

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made import ecg
+from made import ecg, pulse
 
 from ecgfm.batch import Batch, locate
 from ecgfm.data import reader, shards
@@ -24,12 +24,17 @@ def same(one: Batch, other: Batch) -> bool:
     return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one) if f.name != "far")
 
 
-def test_a_batch_holds_what_was_recorded(made_shards: Path) -> None:
-    folder = Folder(str(made_shards))
-    paths = {}
+def numbers(uri: Path) -> dict[tuple[int, int, int], int]:
+    """Which record of tests/made.py stands where."""
+    folder, paths = Folder(str(uri)), {}
     for number, made in enumerate(shards.manifest(folder).shards):
         for row, path in enumerate(shards.read(folder, made.name, range(-(-made.rows // 8)), ["path"])["path"]):
             paths[0, number, row] = int(path.as_py()[-5:])
+    return paths
+
+
+def test_a_batch_holds_what_was_recorded(made_shards: Path) -> None:
+    paths = numbers(made_shards)
     for batch, _ in reader.read(opened(made_shards), 20):
         for i in range(len(batch)):
             number = paths[locate(int(batch.record[i]))]
@@ -43,7 +48,7 @@ def test_a_batch_holds_what_was_recorded(made_shards: Path) -> None:
 
 
 def test_every_worker_and_every_start_sees_the_same_batches(made_shards: Path) -> None:
-    opened_once = opened(made_shards)
+    opened_once = opened(made_shards, kinds=("ppg",))
     whole = [batch for batch, _ in reader.read(opened_once, 24)]
     for workers in (1, 2, 4):
         for start in (0, 7, 23):
@@ -56,6 +61,7 @@ def test_every_worker_and_every_start_sees_the_same_batches(made_shards: Path) -
                 for (batch, _), expected in zip(batches, whole[start:], strict=True):
                     for f in ("record", "signal", "scale", "leads", "length", "subject", "report"):
                         assert torch.equal(getattr(batch, f), getattr(expected, f)[rows]), f
+                    assert torch.equal(batch.others["ppg"].signal, expected.others["ppg"].signal[rows])
 
 
 def test_many_threads_read_what_one_does(made_shards: Path) -> None:
@@ -86,6 +92,37 @@ def test_two_visits_of_a_subject_stand_together(made_shards: Path) -> None:
     subjects = [batch.subject.view(-1, 2) for batch, _ in reader.read(opened(made_shards, visits=True), 16)]
     pairs = torch.cat(subjects)
     assert (pairs[:, 0] == pairs[:, 1]).float().mean() > 0.6
+
+
+def test_channels_of_another_kind_come_with_the_records_that_have_them(made_shards: Path) -> None:
+    """At their own rate, of the same seconds as the ECG; a record without them, or with a gap in them, has none."""
+    paths, there = numbers(made_shards), []
+    for batch, _ in reader.read(opened(made_shards, kinds=("ppg",)), 20):
+        found = batch.others["ppg"]
+        assert found.signal.shape == (16, 1, 1000)
+        for i in range(len(batch)):
+            number = paths[locate(int(batch.record[i]))]
+            there.append(number % 3 != 0 and number % 8 != 0)
+            assert found.leads[i].tolist() == [there[-1]]
+            length = int(found.length[i])
+            assert length == there[-1] * min(125 * (6 + number % 7), 1000)
+            assert not found.signal[i, 0, length:].any()
+            if not there[-1]:
+                continue
+            beginning = (int(found.signal[i, 0, 0]) - number % 100) / 125  # in seconds
+            physical = pulse(number, 6 + number % 7).physical()[0, round(beginning * 125) :][:length]
+            value = found.signal[i, 0, :length] * found.scale[i] + found.offset[i]
+            assert value.numpy() == pytest.approx(physical, abs=1e-4)
+            begins = (ecg(number, 6 + number % 7, 100).samples == batch.signal[i, :, :1].numpy()).all(0)
+            assert abs(begins.argmax() / 100 - beginning) <= 0.02
+    assert 0.4 < np.mean(there) < 0.7
+
+
+def test_a_reader_that_is_not_asked_reads_no_other_channels(made_shards: Path) -> None:
+    ((batch, _),) = reader.read(opened(made_shards), 1)
+    assert batch.others == {}
+    with pytest.raises(ValueError, match="'eda' can be read: there are ppg"):
+        opened(made_shards, kinds=("eda",))
 
 
 def test_numbers_of_workers_that_do_not_divide_a_batch_are_refused(made_shards: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ecgfm import draw
+from ecgfm.batch import Channels
 from ecgfm.data import reader, stream
 from ecgfm.data.plan import Position
 from ecgfm.run import Frame
@@ -28,7 +29,7 @@ def streamed(opened: reader.Reader, start: int, workers: int) -> list[list[tuple
 
 @pytest.mark.slow
 def test_ray_gives_every_worker_what_the_plan_says(local_ray: None, made_shards: Path) -> None:
-    opened = reader.open_reader([str(made_shards)], "train", 16, Frame(100, 8.0), slices=4, window=4)
+    opened = reader.open_reader([str(made_shards)], "train", 16, Frame(100, 8.0), kinds=("ppg",), slices=4, window=4)
     starts = [0, *draw.generator("starts").integers(1, STOP, 2).tolist()]
     for workers, start in zip((1, 2, 4), starts, strict=True):
         for rank, batches in enumerate(streamed(opened, start, workers)):
@@ -38,6 +39,8 @@ def test_ray_gives_every_worker_what_the_plan_says(local_ray: None, made_shards:
                 assert position == place
                 for name in ("record", "signal", "scale", "offset", "leads", "length", "subject", "report"):
                     assert torch.equal(getattr(batch, name), getattr(other, name)), name
+                for name, column in zip(Channels._fields, batch.others["ppg"], strict=True):
+                    assert torch.equal(column, getattr(other.others["ppg"], name)), name
 
 
 def test_blocks_out_of_order_are_noticed(made_shards: Path) -> None:

@@ -42,6 +42,7 @@ class Objective(nn.Module):
 def words(made_shards: Path, text_model: str) -> list[str]:
     return [
         *("--shards", str(made_shards), "--towers.text.name", text_model, "--resources.device", "cpu"),
+        *("--resources.launcher", "here", "--resources.engine", "torch"),
         *("--cadence.log", "1", "--cadence.save", "4", "--cadence.evaluate", "4"),
     ]
 
@@ -72,7 +73,7 @@ def test_straight_and_stopped(words: list[str], tmp_path: Path, monkeypatch: pyt
     launches = json.loads((stopped / "run.json").read_text())["launches"]
     assert [launch["step"] for launch in launches] == [0, 4]
     inputs = json.loads((stopped / "run.json").read_text())["inputs"]
-    assert inputs.keys() == {"shards of made", "words", "text model"}
+    assert inputs.keys() == {"shards of made", "words", "false reports", "text model"}
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
@@ -119,6 +120,15 @@ def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pyt
     found = newest(Folder(str(tmp_path / "run")))
     assert found is not None
     assert not any("text" in name for name in found[1]["model"])  # nothing asks for reports
+
+
+def test_a_dry_run_trains_nothing(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = ("dbeta_tiny", "--steps", "45", "--to", str(tmp_path / "run"), *words, "--dry-run")
+    assert pretrain(*run, "--speed", "1") == 0
+    said = capsys.readouterr().out
+    assert "loss = 1*dbeta/mlm" in said
+    assert "0.1 hours at 1 records/s (as given)" in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_words_are_answered_with_the_nearest(words: list[str], tmp_path: Path) -> None:

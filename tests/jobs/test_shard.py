@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+import canaries
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +11,6 @@ from ecgfm.data import synthetic
 pytestmark = pytest.mark.ray
 
 REPOSITORY = Path(__file__).parent.parent.parent
-CANARY = "zanzibar"
 
 
 def job(*arguments: object) -> subprocess.CompletedProcess:
@@ -23,32 +22,16 @@ def job(*arguments: object) -> subprocess.CompletedProcess:
 def test_a_users_own_table_and_nothing_of_it_in_the_output(tmp_path: Path) -> None:
     """Reports, subjects and paths are of canaries; one record in ten is refused."""
     corpus, to = tmp_path / "corpus", tmp_path / "shards"
-    corpus.mkdir()
-    lines = ["file,patient,text"]
-    wave = np.cumsum(np.random.default_rng(0).integers(-9, 10, (3000, 12)), axis=0).astype("<i2")
-    for n in range(20):
-        samples = wave if n % 10 else np.zeros_like(wave)
-        name = f"{CANARY}{n}"
-        (corpus / f"{name}.dat").write_bytes(samples.tobytes())
-        leads = ["I", "II", "III", "aVR", "aVL", "aVF", *(f"V{i}" for i in range(1, 7))]
-        sums = samples.astype(int).sum(axis=0) & 0xFFFF
-        channels = [
-            f"{name}.dat 16 200/mV 16 0 {first} {total} 0 {lead}"
-            for lead, first, total in zip(leads, samples[0], sums, strict=True)
-        ]
-        (corpus / f"{name}.hea").write_text("\n".join([f"{name} 12 500 3000", *channels]) + "\n")
-        lines.append(f"{name},{CANARY}-subject-{n // 2},{CANARY} rhythm {n % 3}")
-    (corpus / "records.csv").write_text("\n".join(lines) + "\n")
-    columns = ("--corpus.path", "file", "--corpus.subject", "patient", "--corpus.report", "text")
-    options = ("table", "--source", corpus, "--to", to, *columns, "--layout.rows", 8)
+    canaries.write(corpus, 20, flat=10)
+    options = ("table", "--source", corpus, "--to", to, *canaries.COLUMNS, "--layout.rows", 8)
     done = job(*options)
     assert done.returncode == 1
     assert "2 of 20 records were refused (2 flat-lead)" in done.stderr
-    assert CANARY not in done.stdout + done.stderr
+    assert canaries.WORD not in done.stdout + done.stderr
     done = job(*options, "--refused", 0.5)
     assert done.returncode == 0
     assert "18 records" in done.stdout
-    assert CANARY not in done.stdout + done.stderr
+    assert canaries.WORD not in done.stdout + done.stderr
     done = job(*options, "--refused", 0.5, "--layout.chunk", 4)
     assert done.returncode == 1
     assert "of other options" in done.stderr

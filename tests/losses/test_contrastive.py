@@ -1,4 +1,4 @@
-"""The sigmoid contrast against its definition, its closed forms, and the traps of others' implementations."""
+"""The contrasts against their definitions, their closed forms, and the traps of others' implementations."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ecgfm.losses.contrastive import pair_labels, sigmoid
+from ecgfm.losses.contrastive import information, pair_labels, sigmoid, softmax
 
 ROWS, WIDTH = 9, 6
 
@@ -133,3 +133,80 @@ def test_autocast_changes_nothing() -> None:
     assert inside.dtype == torch.float32
     assert inside == sigmoid(x, y, diagonal())
     assert sigmoid(x.bfloat16(), y.bfloat16(), diagonal()).dtype == torch.float32
+
+
+def naive_softmax(x: Tensor, y: Tensor, z: Tensor, scale: Tensor) -> Tensor:
+    """The rows with a pair, each among the columns that count; from x to y, and from y to x."""
+    losses = []
+    pairs = (z.diagonal() > 0).nonzero()[:, 0].tolist()
+    for logits in (scale * x @ y.T, scale * y @ x.T):
+        losses += [torch.logsumexp(logits[i, z[i] != 0], 0) - logits[i, i] for i in pairs]
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("spare", [True, False])
+@pytest.mark.parametrize("chunk", [1, 4, 9, 100])
+def test_softmax_is_its_definition_for_any_chunk(chunk: int, spare: bool) -> None:
+    report, subject = torch.tensor([0, 0, 2, 3, 4, 5, 2, 7, -1]), torch.tensor([0, 1, 2, 3, 3, 5, 6, 7, 8])
+    labels = pair_labels(report, subject, report, subject, torch.zeros(9, dtype=torch.bool), spare_same=spare)
+    leaves = [*features(), torch.tensor([3.0]).double()]
+    ours, theirs = ([leaf.clone().requires_grad_() for leaf in leaves] for _ in range(2))
+    value = softmax(ours[0], ours[1], labels, ours[2], chunk=chunk)
+    expected = naive_softmax(theirs[0], theirs[1], labels(slice(None)), theirs[2])
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_softmax_is_torch_s_cross_entropy_where_all_are_distinct() -> None:
+    x, y = features()
+    logits, own = 7 * x @ y.T, torch.arange(ROWS)
+    expected = (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+    torch.testing.assert_close(softmax(x, y, diagonal(), torch.tensor([7.0]).double()), expected)
+
+
+def test_softmax_of_rows_without_reports_is_nothing() -> None:
+    report = torch.full((ROWS,), -1)
+    labels = pair_labels(report, report, report, report, torch.zeros(ROWS, dtype=torch.bool), spare_same=True)
+    x, y = (side.requires_grad_() for side in features())
+    value = softmax(x, y, labels, torch.ones(1).double())
+    value.backward()
+    assert value == 0
+    assert not x.grad.any()
+
+
+def test_softmax_keeps_the_features_alone() -> None:
+    rows, kept = 2000, []
+    x, y = (side.float().requires_grad_() for side in features(rows=rows))
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(t.numel()), t)[1], lambda t: t):
+        softmax(x, y, diagonal(rows), torch.ones(1), chunk=100).backward()
+    assert sum(kept) <= 5 * rows * WIDTH
+
+
+def test_softmax_in_autocast_is_fp32() -> None:
+    x, y = (side.float() for side in features())
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = softmax(x, y, diagonal(), torch.ones(1))
+    assert inside == softmax(x, y, diagonal(), torch.ones(1))
+
+
+def test_information_of_strangers_is_nothing_and_of_twins_the_log_of_their_number() -> None:
+    rows = 256
+    wide = functional.normalize(torch.randn(rows, 64, generator=torch.Generator().manual_seed(0)), dim=1)
+    strangers = wide[torch.randperm(rows, generator=torch.Generator().manual_seed(1))]
+    every = pair_labels(*ids(rows), spare_same=False)
+    assert -1 < information(wide, strangers, every, torch.tensor([5.0])).item() <= 0.02
+    assert information(wide, wide, every, torch.tensor([100.0])).item() == pytest.approx(math.log(rows), abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e4])
+def test_information_never_passes_the_log_of_the_candidates(scale: float) -> None:
+    """Not even where most records have no report or share one."""
+    report = torch.tensor([0, 0, 0, 3, 4, -1, -1, -1, -1])
+    labels = pair_labels(report, report, report, report, torch.zeros(9, dtype=torch.bool), spare_same=False)
+    same = functional.normalize(torch.eye(9), dim=1)
+    value = information(same, same, labels, torch.tensor([scale])).item()
+    assert value <= math.log(5) + 1e-6
+    assert value == pytest.approx(math.log(5), abs=1e-3) or scale == 1.0

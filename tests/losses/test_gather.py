@@ -5,8 +5,8 @@ import ranks
 import torch
 from torch import Tensor
 
-from ecgfm.losses import contrastive, masked
-from ecgfm.losses.gather import gather, rank, total, world
+from ecgfm.losses import contrastive, masked, rate, variance
+from ecgfm.losses.gather import gather, rank, summed, total, world
 
 ROWS, WIDTH = 12, 5
 
@@ -31,7 +31,17 @@ def losses(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, own: dict[str, Ten
             own["report"], own["subject"], own["report"], text_subject, own["swapped"], spare
         )
         terms[f"contrast, {spare=}"] = contrastive.sigmoid(x, y, labels, scale.exp(), bias, chunk=5)
+        none = torch.zeros_like(own["swapped"])
+        labels = contrastive.pair_labels(own["report"], own["subject"], own["report"], own["subject"], none, spare)
+        terms[f"softmax, {spare=}"] = contrastive.softmax(x, y, labels, scale.exp(), chunk=5)
+        information = contrastive.information(x, y, labels, scale.exp())
+        terms[f"information, {spare=}"] = information + x.mean()  # it has no gradient
+    terms["variance"] = variance.variance(0.5 * x) + variance.variance(0.1 * y)
+    terms["covariance"] = variance.covariance(x) + 2 * variance.covariance(y)
+    terms["invariance"] = variance.invariance(x, y)
     terms["mean"] = masked.mean(x.square().sum(1), own["weight"])
+    terms["rate"] = rate.across(x, 0.5) + rate.across(y[:, None].expand(-1, 2, -1), 0.5).sum()
+    terms["summed moment"] = torch.linalg.matrix_norm(summed(x.T @ y))
     terms["moment"] = torch.linalg.matrix_norm(gather(x).T @ gather(y))  # as a method that looks at all rows would
     return terms
 

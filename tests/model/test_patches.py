@@ -59,6 +59,11 @@ def test_the_stem_is_four_convolutions_with_one_group_norm() -> None:
     )
 
 
+def test_patches_go_back_to_millivolts() -> None:
+    signal = read(make(records=4))
+    torch.testing.assert_close(signal.restore(signal.patches()), signal.millivolts)
+
+
 def test_ten_seconds_are_312_patches() -> None:
     signal = read(make(records=1, samples=5000, ragged=False))
     assert Stem(12, 64)(signal.millivolts, signal.counts).shape == (1, 312, 64)

@@ -28,6 +28,18 @@ def test_attention_is_its_definition() -> None:
     torch.testing.assert_close(attention(x, source, mask), attention.out(expected))
 
 
+def test_weights_are_those_that_attention_mixes_by() -> None:
+    attention = Attention(WIDTH, source=6).double()
+    x, source = torch.randn(2, 5, WIDTH).double(), torch.randn(2, 7, 6).double()
+    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
+    weight = attention.weights(x, source, mask)
+    assert weight.shape == (2, WIDTH // 64, 5, 7)
+    assert not weight[1, :, :, 4:].any()
+    value = attention.key_value(source)[:, :, WIDTH:].unflatten(-1, (-1, 64))
+    mixed = torch.einsum("bhnm,bmhc->bnhc", weight, value).flatten(2)
+    torch.testing.assert_close(attention(x, source, mask), attention.out(mixed))
+
+
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_a_block_hides_what_is_masked(norm_first: bool) -> None:
     block = Block(WIDTH, cross=True, norm_first=norm_first)

@@ -1,3 +1,4 @@
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,3 +92,16 @@ def test_all_lists_as_a_file(tmp_path, monkeypatch):
     assert (built == 7).any()
     assert not (other == 7).any()
     assert len(list((tmp_path / "lists").iterdir())) == 2
+
+
+@pytest.mark.skipif(not faiss.get_num_gpus(), reason="needs faiss-gpu and a GPU")
+def test_the_same_on_a_gpu():
+    v, train = vectors(np.random.default_rng(5), 5000, d=64), np.ones(5000, np.int32)
+    found = FarIndex(v, train, gpu=True).far(np.arange(500), 64)
+    np.testing.assert_array_equal(found, FarIndex(v, train).far(np.arange(500), 64))
+
+
+def test_others_in_this_process_keep_their_threads():
+    before, index = faiss.omp_get_max_threads(), FarIndex(vectors(np.random.default_rng(6), 50), np.ones(50), threads=3)
+    index.far(np.array([0]), 4)
+    assert faiss.omp_get_max_threads() == before != 3

@@ -6,13 +6,13 @@ import torch
 from ranks import run
 from toy import BATCH, RUN, Toy, engine, world_batch
 
-from ecgfm.train.engine import NonFiniteError, TorchEngine
+from ecgfm.train.engine import Engine, NonFiniteError, TorchEngine, norm, updates
 
 
-def steps(made: TorchEngine, count: int) -> list[dict[str, float]]:
+def steps(made: Engine, count: int, first: int = 0) -> list[dict[str, float]]:
     rows = slice(made.rank * BATCH // made.workers, (made.rank + 1) * BATCH // made.workers)
     figures = []
-    for step in range(count):
+    for step in range(first, count):
         loss, terms = made(world_batch(step)[rows], RUN.step_seed(step))
         figures.append(made.step(loss, terms, 1.0))
     return figures
@@ -53,6 +53,11 @@ def test_the_gradient_is_clipped_only_when_it_is_too_long() -> None:
         norm = steps(made, 1)[0]["gradient"]
     assert lengths[0] == lengths[1] == norm
     assert lengths[2] == pytest.approx(1e-3)
+
+
+def test_the_norm_of_a_long_gradient() -> None:
+    long = torch.randn(20_000_000, generator=torch.Generator().manual_seed(0))
+    assert norm([long[:7], long[7:]]).item() == pytest.approx(long.double().norm().item(), rel=1e-6)
 
 
 def test_nothing_moves_when_a_figure_is_not_finite() -> None:
@@ -116,6 +121,19 @@ def test_another_model_s_state_is_refused() -> None:
     with pytest.raises(ValueError, match=r"heads\.mean\.bias is in one only"):
         one.load(short | {"optimizer": one.state()["optimizer"]})
     assert "model: heads.mean.bias" in one.load(short, partly=True)
+
+
+def test_what_a_checkpoint_lacks_joins_at_its_count() -> None:
+    one, two = engine(), engine()
+    steps(one, 3)
+    state = one.state()
+    old = {name: t for name, t in state["optimizer"].items() if not name.startswith("heads.mean.")}
+    assert len(two.load({"model": state["model"], "optimizer": old}, partly=True)) == 6
+    joined = two.state()["optimizer"]
+    assert {float(t) for name, t in joined.items() if name.endswith("/step")} == {3}
+    assert not joined["heads.mean.weight/exp_avg"].any()
+    assert engine().load({"model": state["model"]}, partly=True)
+    assert updates({"model": state["model"]}) is None
 
 
 def five_steps() -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:

@@ -1,15 +1,24 @@
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ecgfm.data import shards
+from ecgfm.data import shards, stream
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.negatives.embed import lexical
+from ecgfm.negatives.service import service
+from ecgfm.negatives.stock import Ask, Stock, in_process, texts
+from ecgfm.objectives import dbeta
 from ecgfm.recipes import find
 from ecgfm.run import Farthest, Frame, Run, override
-from ecgfm.train.feed import corpora, inputs, open_feed
+from ecgfm.train.engine import TorchEngine
+from ecgfm.train.feed import Feed, corpora, inputs, open_feed
+from ecgfm.train.pretraining import Pretraining
 
 pytestmark = pytest.mark.ray
 BOTH = frozenset({"text", "far"})
@@ -32,7 +41,7 @@ def test_the_corpora_are_those_of_the_shards(run: Run, made_shards: Path) -> Non
         corpora(run, [str(made_shards)] * 2)
 
 
-@pytest.mark.parametrize("choice", [None, Farthest(8, "words")], ids=["band", "farthest"])
+@pytest.mark.parametrize("choice", [None, Farthest(64, "words")], ids=["band", "farthest"])  # there are 15 others
 def test_reports_and_false_reports(run: Run, made_shards: Path, tmp_path: Path, choice: Farthest | None) -> None:
     feed = open_feed(replace(run, negatives=choice or run.negatives), [str(made_shards)], Folder(str(tmp_path)), BOTH)
     found = [batch for batch, _ in feed.open("train", 4, Position())]
@@ -66,13 +75,95 @@ def test_what_no_method_asks_for_is_not_made(run: Run, made_shards: Path, tmp_pa
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_table_of_embeddings_has_no_words(run: Run, made_shards: Path, tmp_path: Path) -> None:
-    table = replace(run, towers=replace(run.towers, text=TableConfig("nowhere.npy")))
-    feed = open_feed(table, [str(made_shards)], Folder(str(tmp_path)), BOTH)
-    batch, _ = next(feed.open("train", 1, Position()))
-    assert batch.far_report is not None
-    assert (batch.far_report >= 0).any()
-    assert batch.words.shape[1] == 0
+def test_false_reports_are_asked_for_ahead(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def asker(stock: Stock) -> Ask:
+        ask = in_process(stock)
+
+        def noted(reports: np.ndarray, records: np.ndarray, seed: int, step: int) -> Callable[[], np.ndarray]:
+            def answer() -> np.ndarray:
+                seen.append(("answered", step))
+                time.sleep(0.01)
+                return found()
+
+            seen.append(("asked", step))
+            found = ask(reports, records, seed, step)
+            return answer
+
+        return noted
+
+    feed = open_feed(run, [str(made_shards)], Folder(str(tmp_path)), BOTH, asker=asker)
+    plain = open_feed(run, [str(made_shards)], Folder(str(tmp_path)), BOTH)
+    given = feed.open("train", 5, Position())
+    for (batch, after), (expected, place) in zip(given, plain.open("train", 5, Position()), strict=True):
+        assert after == place
+        assert seen[-1] == ("answered", after.batch - 1)
+        assert ("asked", min(after.batch + 1, 4)) in seen
+        assert (batch.far_report == expected.far_report).all()  # type: ignore[union-attr]
+    assert 0.05 <= given.waited < 5
+
+
+def test_a_service_gives_the_same_batches(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    """Read by Ray Data, too."""
+    plain = open_feed(run, [str(made_shards)], Folder(str(tmp_path)), BOTH)
+    served = open_feed(run, [str(made_shards)], Folder(str(tmp_path)), BOTH, asker=service(0))
+    reader = served.reader("train")
+    blocks = stream.dataset(reader, 3).streaming_split(1, equal=True)[0]
+    pairs = zip(served.dress(stream.read(blocks, reader, 3)), plain.open("train", 3, Position()), strict=True)
+    for (ours, after), (theirs, place) in pairs:
+        assert after == place
+        assert (ours.record == theirs.record).all()
+        assert (ours.far_report == theirs.far_report).all()  # type: ignore[union-attr]
+        assert (ours.far_words == theirs.far_words).all()  # type: ignore[union-attr]
+
+
+def test_columns_say_how_records_are_read(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    def opened(*columns: str) -> Feed:
+        return open_feed(replace(run, batch=16), [str(made_shards)], Folder(str(tmp_path)), frozenset(columns))
+
+    assert opened().reader("train").plan.unit == 1
+    assert opened("visits").reader("train").plan.unit == 2
+    assert opened("ppg").reader("train").kinds == ("ppg",)
+    with pytest.raises(ValueError, match="'tex'"):
+        opened("tex").reader("train")
+
+
+def test_vectors_that_take_long_are_not_made_on_the_way(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    asked = replace(run, negatives=Farthest(8, "google/flan-t5-large"))
+    with pytest.raises(FileNotFoundError, match=r"jobs/negatives.py --shards .* --encoder google/flan-t5-large"):
+        open_feed(asked, [str(made_shards)], Folder(str(tmp_path)), BOTH)
+
+
+def table_of(run: Run, said: list[str], folder: Path) -> Run:
+    """The run with frozen embeddings of these reports in the place of a text model, and no words to mask."""
+    lexical(said).write(Folder(str(folder)), "table.safetensors")
+    terms = dict.fromkeys(("mem", "etm", "ets"), 1.0)
+    towers = replace(run.towers, text=TableConfig(str(folder / "table.safetensors")))
+    return replace(run, towers=towers, objectives={"dbeta": dbeta.Config(terms)}, steps=4)
+
+
+def test_dbeta_learns_from_a_table_of_embeddings(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    table = table_of(run, texts([Folder(str(made_shards))]), tmp_path)
+    feed = open_feed(table, [str(made_shards)], Folder(str(tmp_path / "run")), BOTH)
+    model = Pretraining(table.towers, table.objectives)
+    engine = TorchEngine(model, model.groups(), table.optimizer, "cpu", "fp32")
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for batch, after in feed.open("train", 4, Position()):
+        assert batch.words.shape[1] == 0
+        assert (batch.far_report != batch.report)[batch.report >= 0].all()  # type: ignore[union-attr]
+        loss, terms = engine(batch, after.batch)
+        assert terms.keys() == {"dbeta/mem", "dbeta/etm", "dbeta/ets"}
+        assert all(value.isfinite() for value in terms.values())
+        engine.step(loss, terms, 1.0)
+    assert all((value != before[name]).any() for name, value in model.named_parameters())
+    assert "text model" in inputs({"made": str(made_shards)}, feed, model.towers.text)
+
+
+def test_a_table_of_other_reports_is_refused(run: Run, made_shards: Path, tmp_path: Path) -> None:
+    table = table_of(run, texts([Folder(str(made_shards))])[::-1], tmp_path)
+    with pytest.raises(ValueError, match="another report table"):
+        open_feed(table, [str(made_shards)], Folder(str(tmp_path / "run")), BOTH)
 
 
 def test_inputs_are_hashes_of_what_is_read(run: Run, made_shards: Path, tmp_path: Path) -> None:

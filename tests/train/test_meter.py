@@ -1,11 +1,12 @@
 import io
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ranks
 import torch
+import torch.distributed as dist
 from rich.console import Console
 from toy import RUN, engine, stream, world_batch
 
@@ -24,6 +25,8 @@ ROW = {
     "gradient": 1.0,
     "dbeta/mlm": 1.5,
     "time/records_per_second": 2314.2,
+    "time/waited": 0.031,
+    "time/negatives": 0.004,
     "time/mfu": 0.384,
     "time/left": 7500.0,
 }
@@ -54,12 +57,19 @@ def test_a_row_says_how_fast_it_went(folder: Folder, monkeypatch: pytest.MonkeyP
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
 
-    def slow() -> Iterator[tuple[Batch, Position]]:
-        for item in stream(Position()):
-            clock.sleep(0.01)
-            yield item
+    class Slow:
+        waited = 0.0
+        stream = stream(Position())
 
-    meter, batches = Meter(replace(RUN, cadence=Cadence(log=2), steps=5), torch.device("cpu")), slow()
+        def __iter__(self) -> "Slow":
+            return self
+
+        def __next__(self) -> tuple[Batch, Position]:
+            clock.sleep(0.01)
+            self.waited += 0.002
+            return next(self.stream)
+
+    meter, batches = Meter(replace(RUN, cadence=Cadence(log=2), steps=5), torch.device("cpu")), Slow()
     meter.files = [Journal(folder, 0)]
     for step in range(1, 6):
         meter.next(batches)
@@ -68,10 +78,21 @@ def test_a_row_says_how_fast_it_went(folder: Folder, monkeypatch: pytest.MonkeyP
     kept = rows(folder)
     assert [row["step"] for row in kept] == [2, 4, 5]
     assert kept[0]["time/records_per_second"] == pytest.approx(RUN.batch / 0.04)
+    assert kept[0]["time/step"] == pytest.approx(0.04)
     assert kept[0]["time/waited"] == pytest.approx(0.25)
+    assert kept[0]["time/negatives"] == pytest.approx(0.05)
     assert kept[0]["time/left"] == pytest.approx(3 * 0.04)
     assert kept[2]["time/left"] == 0
     assert "time/mfu" not in kept[0]  # the peak of a CPU is not known
+
+
+def test_the_slowest_process_is_what_counts() -> None:
+    assert ranks.run(2, _largest) == [[2.0, 5.0], [2.0, 5.0]]
+
+
+def _largest() -> list[float]:
+    rank = dist.get_rank()
+    return module.largest([1.0 + rank, 5.0 - rank], torch.device("cpu"))
 
 
 def test_operations_are_counted_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +130,8 @@ def test_the_line_says_it_all(folder: Folder) -> None:
     of, _ = line(folder)
     of.append(ROW)
     assert of.text().plain == (
-        "step 1,200/30,000  loss 3.2500  mlm 1.5000  2,314 records/s  MFU 38%  2 h 05 min left  saved 5 min ago"
+        "step 1,200/30,000  loss 3.2500  mlm 1.5000  2,314 records/s  waited 3% (false reports 0%)  MFU 38%  "
+        "2 h 05 min left  saved 5 min ago"
     )
 
 

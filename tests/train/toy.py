@@ -11,7 +11,7 @@ from ecgfm.batch import Batch, record_id
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.run import Cadence, Frame, Optimizer, Resources, Run, Schedule
-from ecgfm.train.engine import TorchEngine
+from ecgfm.train.engine import Engine, TorchEngine
 from ecgfm.train.journal import rows
 from ecgfm.train.loop import OpenStream, Origin, held_out, train
 
@@ -91,7 +91,7 @@ def engine(width: int = 16, run: Run = RUN, dropout: float = 0.1) -> TorchEngine
 def start(
     folder: str | Path,
     run: Run = RUN,
-    made: TorchEngine | None = None,
+    made: Engine | None = None,
     open_stream: OpenStream | None = None,
     origin: Origin | None = None,
     dropout: float = 0.1,

@@ -89,13 +89,14 @@ def measure(
     """Per finding: boosted trees on the simple features and on all, and the oracle, which knows the severity."""
     result = {}
     for finding, labels in test_labels.items():
-        scores = [_score(train[:, :n], train_labels[finding], test[:, :n]) for n in (SIMPLE, train.shape[1])]
+        scores = [trees(train[:, :n], train_labels[finding], test[:, :n]) for n in (SIMPLE, train.shape[1])]
         result[finding] = Measured(*(float(roc_auc_score(labels, s)) for s in (*scores, severity[finding])))
     return result
 
 
-def _score(
+def trees(
     train: Float[np.ndarray, "a feature"], labels: Bool[np.ndarray, "a"], test: Float[np.ndarray, "b feature"]
 ) -> Float[np.ndarray, "b"]:
-    trees = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.08, max_leaf_nodes=8, random_state=0)
-    return trees.fit(train, labels).predict_proba(test)[:, 1]
+    """What boosted trees, which learnt from the one, say of the other."""
+    made = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.08, max_leaf_nodes=8, random_state=0)
+    return made.fit(train, labels).predict_proba(test)[:, 1]

@@ -1,11 +1,12 @@
-"""From the tokens of the kept patches back to the signal of all of them."""
+"""From tokens back to the signal: of all patches from those that were kept, or from a few tokens alone."""
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from ecgfm.losses import masked
 from ecgfm.model.config import TowerConfig
-from ecgfm.model.patches import PATCH
+from ecgfm.model.patches import PATCH, Signal
 from ecgfm.model.transformer import Block, initialise, sines
 
 
@@ -36,6 +37,39 @@ class PatchDecoder(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return self.out(self.norm(x[:, 1:]))
+
+
+class TokenDecoder(nn.Module):
+    """Places that know only when they are read the tokens, and give 16 samples of every lead.
+
+    Nothing else leads here from the signal: what the tokens do not hold cannot be drawn.
+    """
+
+    def __init__(self, towers: TowerConfig):
+        super().__init__()
+        width = towers.decoder_width
+        self.narrow = nn.Linear(towers.width, width)
+        self.place = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        self.blocks = nn.ModuleList(
+            Block(width, cross=True, norm_first=True, activation=quick_gelu) for _ in range(towers.decoder_depth)
+        )
+        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, towers.leads * PATCH)
+        initialise(self)
+
+    def forward(self, tokens: Float[Tensor, "B k D"], valid: Bool[Tensor, "B N"]) -> Float[Tensor, "B N P"]:
+        tokens = self.narrow(tokens)
+        all_ = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
+        x = (self.place + sines(valid.shape[1], len(self.place), valid.device)).expand(len(valid), -1, -1)
+        for block in self.blocks:
+            x = block(x, valid, tokens, all_)
+        return self.out(self.norm(x))
+
+
+def squared_error(guess: Float[Tensor, "B N P"], signal: Signal, patches: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
+    """Over `patches` of every lead that was recorded, hidden or not: those are what is to be filled in."""
+    by_lead = (*guess.shape[:2], signal.leads.shape[1], -1)
+    places = patches[:, :, None] & signal.leads[:, None]
+    return masked.squared_error(guess.view(by_lead), signal.patches().view(by_lead), places)
 
 
 def quick_gelu(x: Tensor) -> Tensor:

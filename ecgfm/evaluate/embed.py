@@ -1,0 +1,96 @@
+"""Every record of a cohort, once, as a vector.
+
+A recording longer than the frame is seen through as few windows as cover it, spread evenly, and their vectors are
+averaged: what happens in any of its seconds can count, where the window in the middle would miss an extra beat.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from ecgfm.batch import ROW_BITS, Batch, Channels, locate
+from ecgfm.data import shards, transforms
+from ecgfm.data.record import LEADS, OTHERS, Signal
+from ecgfm.data.storage import Folder
+from ecgfm.embedder import Embedder
+from ecgfm.run import Frame
+
+AT_ONCE = 64  # windows of a batch
+_JUST_BELOW_ONE = float(np.nextafter(1, 0))
+
+
+def embed(embedder: Embedder, folder: Folder, record: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n d"]:
+    """A vector per record, in their order."""
+    seen = windows(folder, record, embedder.frame, embedder.towers.config.others)
+    return averaged(((embedder.embed_batch(b), which) for b, which in seen), len(record))
+
+
+def averaged(found: Iterator[tuple[Tensor, Int64[Tensor, "w"]]], records: int) -> Float32[np.ndarray, "n d"]:
+    """The mean of each record's windows, from vectors and whose they are."""
+    vectors, which = zip(*((v.float().cpu(), w) for v, w in found), strict=True)
+    which, vectors = torch.cat(which), torch.cat(vectors)
+    total = torch.zeros(records, vectors.shape[1], dtype=torch.float64).index_add_(0, which, vectors.double())
+    return (total / torch.bincount(which, minlength=records)[:, None]).float().numpy()
+
+
+def windows(
+    folder: Folder, record: Int64[np.ndarray, "n"], frame: Frame, kinds: tuple[str, ...] = ()
+) -> Iterator[tuple[Batch, Int64[Tensor, "w"]]]:
+    """Windows of these records in batches, and of which record each is. With channels of other `kinds`, where asked."""
+    waiting: list[tuple] = []
+    for index, row in stored(folder, record, ("others",) if kinds else ()):
+        waiting += _windows(index, row, frame, kinds)
+        while len(waiting) >= AT_ONCE:
+            yield _batch(waiting[:AT_ONCE], record)
+            waiting = waiting[AT_ONCE:]
+    if waiting:
+        yield _batch(waiting, record)
+
+
+def stored(folder: Folder, record: Int64[np.ndarray, "n"], more: tuple[str, ...] = ()) -> Iterator[tuple[int, dict]]:
+    """Each record's number in the list, and its row with ECG and subject; in the order in which they are stored."""
+    manifest, columns = shards.manifest(folder), (*shards.ECG_COLUMNS, "subject", *more)
+    _, shard, row = locate(record)
+    place = shard << ROW_BITS | row // manifest.chunk
+    for chunk in np.unique(place):
+        here = np.flatnonzero(place == chunk)
+        first = here[0]
+        table = shards.read(folder, manifest.shards[shard[first]].name, [int(row[first]) // manifest.chunk], columns)
+        yield from zip(here.tolist(), table.take(row[here] % manifest.chunk).to_pylist(), strict=True)
+
+
+def _windows(index: int, stored: dict, frame: Frame, kinds: tuple[str, ...]) -> Iterator[tuple]:
+    ecg, others = shards.signal(stored), {kind: shards.channels(stored, kind) for kind in kinds}
+    count = int(np.ceil(ecg.samples.shape[1] / np.ceil(frame.seconds * ecg.rate)))
+    for where in np.linspace(0, _JUST_BELOW_ONE, count):
+        seen = {kind: _fitted(found, OTHERS[kind], frame.of(kind), float(where)) for kind, found in others.items()}
+        yield index, stored["subject"], seen, *_fitted(ecg, len(LEADS), frame, float(where))
+
+
+def _fitted(channels: Signal | None, count: int, frame: Frame, where: float) -> tuple:
+    """Signal, scale, offset, leads and length as in Batch; none where there are no channels."""
+    signal, none = np.zeros((count, frame.samples), np.int16), np.zeros(count, np.float32)
+    return signal, *(transforms.fit(channels, frame, where, signal) if channels else (none, none, none > 0, 0))
+
+
+def _batch(windows: list[tuple], record: Int64[np.ndarray, "n"]) -> tuple[Batch, Int64[Tensor, "w"]]:
+    index, subject, others, *ecg = zip(*windows, strict=True)
+    of, size = np.array(index), len(windows)
+    return Batch(
+        torch.from_numpy(record[of]),
+        torch.tensor(subject),
+        torch.full((size,), -1),
+        *_stacked(ecg),
+        words=torch.zeros(size, 0, dtype=torch.int32),
+        word_count=torch.zeros(size, dtype=torch.int32),
+        others={kind: _stacked(zip(*(seen[kind] for seen in others), strict=True)) for kind in others[0]},
+    ), torch.from_numpy(of)
+
+
+def _stacked(columns: Iterable[Sequence]) -> Channels:
+    *arrays, length = columns
+    signal, scale, offset, leads = (torch.from_numpy(np.stack(array)) for array in arrays)
+    return Channels(signal, scale, offset, leads, torch.tensor(length, dtype=torch.int32))

@@ -1,0 +1,61 @@
+"""One model, one task: zero-shot and probes, every figure for every draw of subjects and every label."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+
+from ecgfm.embedder import Embedder
+from ecgfm.evaluate import embed, metrics, probe, zeroshot
+from ecgfm.evaluate.metrics import Weights
+from ecgfm.evaluate.tasks import Examined
+
+METRICS = ("auc", "average precision", "f1")
+
+# way ("zero-shot", "probe 1 %", ...) -> metric -> one array per seed of the probe; labels without a prompt are nan
+Found = Mapping[str, Mapping[str, tuple[Float64[np.ndarray, "m k"], ...]]]
+
+
+def examine(embedder: Embedder, examined: Examined, weights: Weights) -> Found:
+    """`weights` are over the test records (metrics.resample). A model without a text tower is probed only."""
+    folder, splits = examined.task.folder, examined.splits
+    vectors = {split: embed.embed(embedder, folder, cohort.record) for split, cohort in splits.items()}
+    known, truth = splits["valid"].labels, splits["test"].labels
+    found = {}
+    prompts = zeroshot.prompts(examined.task) if zeroshot.reads(embedder.towers) else {}
+    if prompts:
+        valid, test = (
+            zeroshot.scores(embedder, vectors[split], examined.names, prompts) for split in ("valid", "test")
+        )
+        found["zero-shot"] = _together([figures(valid, known, test, truth, weights)])
+    train, valid, test = probe.standardised(vectors["train"], vectors["valid"], vectors["test"])
+    for share, seeds in probe.SHARES.items():
+        made = []
+        for seed in range(seeds):
+            rows = probe.few(splits["train"].labels, share, seed)
+            scores = probe.probe(train[rows], splits["train"].labels[rows], valid, known, test)
+            made.append(figures(scores.valid, known, scores.test, truth, weights))
+        found[f"probe {share:.0%}".replace("%", " %")] = _together(made)
+    return found
+
+
+def figures(
+    valid: Float[np.ndarray, "v k"],
+    known: Bool[np.ndarray, "v k"],
+    test: Float[np.ndarray, "n k"],
+    truth: Bool[np.ndarray, "n k"],
+    weights: Weights,
+) -> dict[str, Float64[np.ndarray, "m k"]]:
+    """On the test records; the thresholds of F1 come from the validation records."""
+    decided = test >= metrics.thresholds(valid, known)
+    made = (
+        metrics.auc(test, truth, weights),
+        metrics.average_precision(test, truth, weights),
+        metrics.f1(decided, truth, weights),
+    )
+    unknown = np.isnan(test).any(0)
+    return {name: np.where(unknown, np.nan, array) for name, array in zip(METRICS, made, strict=True)}
+
+
+def _together(seeds: list[dict[str, np.ndarray]]) -> dict[str, tuple[np.ndarray, ...]]:
+    return {name: tuple(found[name] for found in seeds) for name in METRICS}

@@ -1,0 +1,110 @@
+"""False reports as a service: a named Ray actor per stock, which every worker of every run on that stock asks.
+
+It holds the vectors and the index, and answers by report number. Killed, it is started again by Ray, rebuilds itself
+from storage, and answers what was asked meanwhile; answers are functions of the question, so they are the same ones. It
+ends itself when nobody has asked for an hour. Whoever waits for longer than PATIENCE is given an error.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import ray
+from jaxtyping import Int64
+from ray.exceptions import GetTimeoutError, RayActorError
+
+from ecgfm.negatives.stock import Ask, Stock
+
+NAMESPACE = "ecgfm"
+PATIENCE = 50.0  # seconds that an answer may take: with a new start, and less than the 60 of Resources.patience
+_START = 600.0  # the first start may take as long as any part of a launch
+_IDLE = 3600.0
+_PAUSE = 0.5  # seconds between two attempts to find the actor
+
+
+class Service:
+    """What runs in the actor."""
+
+    def __init__(self, stock: Stock, threads: int, gpu: bool, idle: float) -> None:
+        self.choice = stock.choice(threads, gpu)
+        self.asked = time.monotonic()
+        threading.Thread(target=self._end, args=(idle,), daemon=True).start()
+
+    def choose(
+        self, reports: Int64[np.ndarray, " B"], records: Int64[np.ndarray, " B"], seed: int, step: int
+    ) -> Int64[np.ndarray, " B"]:
+        self.asked = time.monotonic()
+        return self.choice(reports, records, seed, step)
+
+    def ready(self) -> None:
+        self.asked = time.monotonic()
+
+    def _end(self, idle: float) -> None:
+        while (left := self.asked + idle - time.monotonic()) > 0:
+            time.sleep(left)
+        ray.kill(ray.get_runtime_context().current_actor)
+
+
+class Client:
+    """Asks the service of a stock, which is started where there is none."""
+
+    def __init__(
+        self, stock: Stock, cpus: float, gpus: float = 0, patience: float = PATIENCE, idle: float = _IDLE
+    ) -> None:
+        self.patience = patience
+        self._started = ray.remote(Service).options(
+            name=f"negatives-{stock.key[:16]}",
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            max_restarts=-1,
+            max_task_retries=-1,
+            num_cpus=cpus,
+            num_gpus=gpus,
+        )
+        self._given = stock, max(1, int(cpus)), gpus > 0, idle
+        self.actor: Any = self._started.remote(*self._given)
+        try:
+            ray.get(self.actor.ready.remote(), timeout=_START)
+        except RayActorError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"the service of false reports does not start: {reason}") from error
+        except GetTimeoutError as error:
+            raise TimeoutError(
+                f"the service of false reports has not started for {_START:g} s: see whether the cluster has {cpus:g} "
+                f"CPUs and {gpus:g} GPUs left for it"
+            ) from error
+
+    def __call__(
+        self, reports: Int64[np.ndarray, " B"], records: Int64[np.ndarray, " B"], seed: int, step: int
+    ) -> Callable[[], Int64[np.ndarray, " B"]]:
+        """Asked at once; what is returned waits for the answer."""
+        question = reports, records, seed, step
+        return partial(self._answer, question, self.actor.choose.remote(*question))
+
+    def _answer(self, question: tuple, asked: ray.ObjectRef) -> Int64[np.ndarray, " B"]:
+        """Ray asks again after a restart; of an actor that has ended, another takes the place."""
+        end, cause = time.monotonic() + self.patience, None
+        while (left := end - time.monotonic()) > 0:
+            try:
+                return np.array(ray.get(asked, timeout=left))  # a copy, as what Ray gives cannot be written to
+            except GetTimeoutError as error:
+                cause = error
+            except RayActorError as error:
+                cause = error
+                time.sleep(_PAUSE)
+                self.actor = self._started.remote(*self._given)
+                asked = self.actor.choose.remote(*question)
+        raise TimeoutError(
+            f"the service of false reports has not answered for {self.patience:g} s, and the run does not go on with "
+            "others: see `ray list actors`, and start the run again"
+        ) from cause
+
+
+def service(cpus: float, gpus: float = 0) -> Callable[[Stock], Ask]:
+    """As `ecgfm.train.feed.open_feed` takes it. The actor searches in as many threads as it is given CPUs, or on a GPU
+    where it is given one, or a part of one, and faiss-gpu is installed. (Not verified: written without a GPU.)"""
+    return lambda stock: Client(stock, cpus, gpus)

@@ -1,0 +1,92 @@
+"""TS-Fingerprint: a recording as a few tokens that hold enough to draw it and do not repeat one another
+(Li et al. 2026, 2605.00130).
+
+Queries read the patches that were kept, whatever their number, and a decoder that sees nothing but their answers draws
+the patches that were dropped.
+
+    mem     the dropped patches, from the tokens alone        squared error, all leads, normalised per lead
+    tcr     1 - R / highest, over the tokens of a record      0 at right angles
+    slots   1 - R / highest, of each token over the world batch: tokens that are the same for every record cost most
+
+R is the total coding rate (losses/rate.py). tcr alone can be met by tokens that differ from one another and not from
+record to record; what tells the two apart is how a token varies over records, which `slots` spreads.
+
+The paper's abstract gives the two parts, bottleneck and rate; a digest of it gives 8 tokens, 60 % masked and a squared
+error. Not known are the rate's eps, its weight, whether it is taken per record or over the batch, and the decoder. Here
+eps^2 is 0.5, that of MCR2's supervised runs, as smaller ones see more of the rounding of near tokens; the weight is
+for an error of 1 where the mean is guessed. `pool` may be a `Project`: the mean or the first token, the paper's
+controls, whose one vector has no redundancy and so only mem and slots.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ecgfm.losses import rate
+from ecgfm.losses.gather import world
+from ecgfm.model.encoded import Encoded
+from ecgfm.model.pool import Project, Queries
+from ecgfm.model.towers import Towers
+from ecgfm.model.views import EcgView
+from ecgfm.objectives.parts.decoder import TokenDecoder, squared_error
+
+TERMS = ("mem", "tcr", "slots")
+SPREADING = ("tcr",)
+POOL = "fingerprint"
+
+
+@dataclass(frozen=True)
+class Config:
+    terms: Mapping[str, float] = field(default_factory=lambda: {"mem": 1.0, "tcr": 0.02})
+    pool: Queries | Project = field(default_factory=Queries)
+    leads: float = 0.0  # hidden
+    tokens: float = 0.6  # dropped
+    distortion: float = 0.5  # eps^2 of the rate
+
+    columns: ClassVar = ()
+
+    def __post_init__(self):
+        unknown = set(self.terms) - set(TERMS)
+        if unknown or not self.terms:
+            raise ValueError(f"terms {sorted(self.terms)}: a fingerprint has {', '.join(TERMS)}, and needs one")
+
+    @property
+    def pools(self) -> dict[str, Any]:
+        return {POOL: self.pool}
+
+    @property
+    def view(self) -> EcgView:
+        return EcgView(leads=self.leads, tokens=self.tokens)
+
+    def build(self, towers: Towers) -> "Objective":
+        return Objective(self, towers)
+
+
+class Objective(nn.Module):
+    def __init__(self, config: Config, towers: Towers):
+        super().__init__()
+        self.config = config
+        self.decoder = TokenDecoder(towers.config) if "mem" in config.terms else None
+
+    def forward(self, seen: Encoded) -> dict[str, Tensor]:
+        c, terms = self.config, {}
+        tokens = as_tokens(seen.embed(c.view, POOL))
+        count, width = tokens.shape[1:]
+        if self.decoder is not None:
+            guess = self.decoder(tokens, seen.signal.valid())
+            terms["mem"] = squared_error(guess, seen.signal, seen.ecg(c.view).dropped)
+        if "tcr" in c.terms:
+            within = rate.within(tokens, c.distortion).mean()
+            terms["tcr"] = 1 - within / rate.highest(count, width, c.distortion)
+        if "slots" in c.terms:
+            records = len(tokens) * world()
+            terms["slots"] = 1 - rate.across(tokens, c.distortion).mean() / rate.highest(records, width, c.distortion)
+        return terms
+
+
+def as_tokens(pooled: Float[Tensor, "B *_"]) -> Float[Tensor, "B k D"]:
+    """A pool's one vector is a fingerprint of one token."""
+    return pooled.view(len(pooled), -1, pooled.shape[-1])

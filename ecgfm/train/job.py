@@ -1,0 +1,140 @@
+"""A training job: what is asked for, and what each of its processes does, whoever started them."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated
+
+import torch
+import tyro
+
+from ecgfm import geometry
+from ecgfm.data.plan import Position
+from ecgfm.data.reader import Reader
+from ecgfm.data.storage import Folder
+from ecgfm.negatives.stock import Ask, Stock
+from ecgfm.run import Resources, Run
+from ecgfm.train import feed
+from ecgfm.train.checkpoint import CheckpointError
+from ecgfm.train.engine import Engine, TorchEngine
+from ecgfm.train.export import export
+from ecgfm.train.feed import Feed, Stream
+from ecgfm.train.lock import ClaimedError
+from ecgfm.train.loop import Origin, Report, StoppedError, Watcher, held_out, train
+from ecgfm.train.pretraining import Pretraining
+
+log = logging.getLogger(__name__)
+
+EXPECTED = (FileNotFoundError, ValueError, ClaimedError, CheckpointError, StoppedError)  # they say what to do
+Watching = Callable[[Run, Engine], Mapping[str, Watcher]]
+Read = Callable[[Reader, int, Position, int, int], Stream]  # to batch `stop`, from a position, of rank and workers
+_HELD_OUT = 8  # batches, or as many as the held-out records fill
+
+
+@dataclass(frozen=True)
+class Job:
+    run: Annotated[Run, tyro.conf.arg(name="")]
+    shards: tuple[str, ...]
+    """The shard folder of each corpus: paths or object-store URIs."""
+    to: str
+    """The run's folder, name@version: a path or an object-store URI."""
+    origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Begin from another run: its folder, or folder@step. A checkpoint of this run comes first."""
+    towers_from: str | None = None
+    """Begin from the towers of another run."""
+    resources: Resources = field(default_factory=Resources)
+
+    def begins(self) -> Origin | None:
+        if self.origin and self.towers_from:
+            raise ValueError("--from takes all of another run, its towers too: give one of --from and --towers-from")
+        text = self.origin or self.towers_from
+        return Origin.parse(text, towers_only=bool(self.towers_from)) if text else None
+
+    def settled(self) -> "Job":
+        """The same job wherever it is read: with absolute paths, as its workers stand elsewhere."""
+        return replace(
+            self,
+            shards=tuple(Folder(uri).uri for uri in self.shards),
+            to=Folder(self.to).uri,
+            origin=self.origin and Folder(self.origin).uri,
+            towers_from=self.towers_from and Folder(self.towers_from).uri,
+        )
+
+
+@dataclass(frozen=True)
+class Means:
+    """Whence a process has its batches and its false reports, whom it tells how it goes, and how long it may hang."""
+
+    read: Read
+    asker: Callable[[Stock], Ask]
+    report: Report
+    patience: float | None
+
+
+def work(job: Job, means: Means, watching: Watching) -> None:
+    """One process of a job, from building the model to the last step. Where there are several, their group stands."""
+    run, folders = feed.corpora(job.run, job.shards)
+    torch.manual_seed(run.seed)
+    model = Pretraining.of(run)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    log.info("%s; %.1f M parameters learn", model.equation(), learning / 1e6)
+    engine, home = _engine(job, model), Folder(job.to)
+    threads = job.resources.readers
+    make = partial(feed.open_feed, run, [*folders.values()], home, model.columns, threads, means.asker)
+    opened = _first_alone(engine, make)
+
+    def stream(position: Position, count: int) -> Stream:
+        bare = means.read(opened.reader("train"), position.batch + count, position, engine.rank, engine.workers)
+        return opened.dress(bare)
+
+    def valid() -> Stream:
+        return opened.open("valid", opened.batches("valid", _HELD_OUT), Position(), engine.rank, engine.workers)
+
+    train(
+        run,
+        engine,
+        stream,
+        home,
+        {
+            "held-out": held_out(engine, valid),
+            "geometry": geometry.watch(valid, bf16=job.resources.precision == "bf16"),
+            **watching(run, engine),
+        },
+        resources=job.resources,
+        inputs=feed.inputs(folders, opened, model.towers.text),
+        origin=job.begins(),
+        report=means.report,
+        patience=means.patience,
+    )
+    if engine.rank == 0:
+        export(home)
+
+
+def _engine(job: Job, model: Pretraining) -> Engine:
+    resources, device = job.resources, _device(job.resources.device)
+    if resources.engine == "torch":
+        return TorchEngine(model, model.groups(), job.run.optimizer, device, resources.precision)
+    from ecgfm.train.zero import DeepSpeedEngine  # only where it is used: it takes seconds
+
+    given = (model, model.groups(), job.run.optimizer, device, resources.precision)
+    return DeepSpeedEngine(*given, stage=resources.stage)
+
+
+def _device(asked: str) -> str:
+    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    torch.cuda.set_device(device)
+    return device
+
+
+def _first_alone(engine: Engine, make: Callable[[], Feed]) -> Feed:
+    """The first process writes what the others then read."""
+    if engine.rank:
+        engine.agree(0)
+    made = make()
+    if not engine.rank:
+        engine.agree(0)
+    return made

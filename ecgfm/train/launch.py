@@ -1,0 +1,136 @@
+"""A job on Ray: Ray Train starts its workers, Ray Data reads for them.
+
+What Ray is given and what it is not. Ray Train starts the processes, joins them in a group, and ends all when one dies;
+it is told figures and no checkpoints, which are ours, and every launch has a name of its own, since Ray would go on
+from what it remembers under a name. Nothing restarts itself: a launch that failed ends, and says by its exit code
+whether the same command would go on. So there is one way back from whatever was lost, be it a worker, the driver or
+the cluster, and an error in the recipe is not tried three times.
+
+The stream begins once the workers know where they stand: the first has Ray Data begin there, and hands the others their
+parts.
+"""
+
+import logging
+import os
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch.distributed as dist
+from ray.exceptions import RayActorError
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from ecgfm.data import stream
+from ecgfm.data.plan import Position
+from ecgfm.data.reader import Reader
+from ecgfm.negatives.service import service
+from ecgfm.run import Resources
+from ecgfm.train.feed import Stream
+from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
+
+_START = 600.0  # seconds that workers may take to start and to find each other
+_GPU = 0.9  # of one, so that no two share it and the service of false reports finds room beside
+_SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # how soon a death is seen, and how long a second report would wait
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": f"{_START:.0f}",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else what a worker prints is said twice
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+_AGAIN = "what was saved is whole, and the same command goes on from there"
+
+
+class LostError(RuntimeError):
+    """Workers that died or hung."""
+
+
+def launch(job: Job, watching: Watching) -> None:
+    """Train on Ray's workers to the last step."""
+    if not ray.is_initialized():
+        ray.init(logging_level=logging.WARNING)
+    resources = fitted(job.resources, ray.cluster_resources())
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    if resources.patience:
+        os.environ.setdefault("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", f"{resources.patience:.0f}")
+    each = {"CPU": resources.trainer_cpus} | ({"GPU": _GPU} if resources.device == "cuda" else {})
+    with tempfile.TemporaryDirectory() as scratch:  # where Ray would keep checkpoints
+        trainer = TorchTrainer(
+            partial(_worker, replace(job.settled(), resources=resources), watching, os.getcwd()),
+            scaling_config=ScalingConfig(
+                num_workers=resources.workers, use_gpu=resources.device == "cuda", resources_per_worker=each
+            ),
+            torch_config=TorchConfig(timeout_s=round(_START)),
+            run_config=RunConfig(name=f"{_name(job)}-{uuid.uuid4().hex[:8]}", storage_path=scratch),
+        )
+        try:
+            trainer.fit()
+        except ray.train.WorkerGroupError as error:
+            raise _said(error.worker_failures) from None
+        except (ray.train.ControllerError, RayActorError) as error:
+            raise LostError(f"the workers could not be started or led ({type(error).__name__}): {_AGAIN}") from None
+        except SystemExit:  # Ray's answer to Ctrl-C and to `ray job stop`
+            raise KeyboardInterrupt from None
+
+
+def fitted(resources: Resources, cluster: Mapping[str, float]) -> Resources:
+    """With the device that the cluster offers. Refused where it is too small: Ray would wait for ever."""
+    gpus = cluster.get("GPU", 0)
+    device = resources.device if resources.device != "auto" else "cuda" if gpus else "cpu"
+    parts = resources.cpus()
+    if sum(parts.values()) > cluster.get("CPU", 0):
+        needed = ", ".join(f"{cpus:g} for {part}" for part, cpus in parts.items())
+        raise ValueError(
+            f"the cluster has {cluster.get('CPU', 0):g} logical CPUs, and the run needs {sum(parts.values()):g} "
+            f"({needed}): give it more (ray start --num-cpus), or lower --resources.workers, "
+            "--resources.trainer-cpus or --resources.readers"
+        )
+    if device == "cuda" and gpus < resources.workers:
+        raise ValueError(
+            f"the cluster has {gpus:g} GPUs, and the run needs one for each of its {resources.workers} workers: lower "
+            "--resources.workers, or train on CPUs with --resources.device cpu"
+        )
+    return replace(resources, device=device)
+
+
+def _name(job: Job) -> str:
+    return job.settled().to.rstrip("/").rpartition("/")[2].partition("?")[0]
+
+
+def _said(failures: dict[int, Exception]) -> Exception:
+    """Of what workers raised, what says what to do; the others' complaints are consequences."""
+    for failure in failures.values():
+        if isinstance(failure, EXPECTED):
+            return failure
+        if isinstance(failure, TimeoutError):
+            return LostError(str(failure))
+    first = min(failures)
+    return LostError(f"worker {first} was lost ({type(failures[first]).__name__}; its log says more): {_AGAIN}")
+
+
+def _worker(job: Job, watching: Watching, folder: str) -> None:
+    """In each of Ray's workers."""
+    rank = dist.get_rank()
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("ecgfm").setLevel(logging.WARNING if rank else logging.INFO)
+    if Path(folder).is_dir():  # a recipe may name files from where the command was given
+        os.chdir(folder)
+    resources = job.resources
+    read = partial(_streamed, tasks=resources.readers)
+    work(job, Means(read, service(resources.negatives_cpus), ray.train.report, resources.patience), watching)
+
+
+def _streamed(
+    reader: Reader, stop: int, position: Position, rank: int, workers: int, tasks: int | None = None
+) -> Stream:
+    """All workers call this together."""
+    parts: list[Any] = [None] * workers
+    if rank == 0:
+        parts = stream.dataset(reader, stop, position, tasks).streaming_split(workers, equal=True)
+    dist.broadcast_object_list(parts)
+    return stream.read(parts[rank], reader, stop, position, rank, workers)

@@ -1,0 +1,98 @@
+"""Examine a run, or towers that were exported, on subjects that it has not seen:
+
+    python jobs/evaluate.py --run runs/dbeta@1 --shards /data/shards/ptb-xl --tasks ptb-xl/super ptb-xl/rhythm
+    python jobs/evaluate.py --run runs/dbeta@1 --shards demo/shards --tasks demo/corpus/factors.parquet
+
+Writes scorecard.json and scorecard.md into the run's folder. Exit codes: 0 done, 1 it cannot be done, 2 wrong words,
+3 done, and a control that must fail did not.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from ecgfm.data.storage import Folder
+from ecgfm.embedder import load
+from ecgfm.evaluate import controls, metrics, scorecard, tasks
+from ecgfm.evaluate.examine import Found, examine
+from ecgfm.evaluate.marks import marks
+from ecgfm.evaluate.tasks import Examined
+from ecgfm.train.export import export
+
+log = logging.getLogger("ecgfm")
+
+
+@dataclass(frozen=True)
+class Job:
+    run: str
+    """A run's folder, or one that towers were exported to: a path or an object-store URI."""
+    shards: tuple[str, ...]
+    """Shard folders with train, valid and test records: paths or object-store URIs."""
+    tasks: tuple[str, ...] = ()
+    """corpus/set, a corpus for all its label sets, or a parquet table of labels: a column path, and one per label.
+    Without any: all label sets of all shards."""
+    step: int | None = None
+    """The run's checkpoint; without it the newest."""
+    to: str | None = None
+    """Where the scorecard goes; without it into the run's folder."""
+    untrained: int = 3
+    """Untrained towers to examine beside the model, each from another seed."""
+    shuffled: tuple[str, ...] = ()
+    """Runs like this one, trained on shards of tools/shuffle_reports.py."""
+    least: int = 10
+    """Test records that must have a label, and that must have it not, for it to be scored."""
+    draws: int = metrics.DRAWS
+    """Of subjects, for intervals."""
+    device: str = "auto"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    job = tyro.cli(Job, args=arguments, description=__doc__)
+    try:
+        cards = _evaluate(job)
+    except (FileNotFoundError, ValueError) as error:
+        log.error("%s", error)
+        return 1
+    for what in scorecard.failed(cards):
+        log.warning("does not fail as it must: %s", what)
+    return 3 if scorecard.failed(cards) else 0
+
+
+def _evaluate(job: Job) -> list[dict]:
+    asked = tasks.find(job.shards, job.tasks, job.least)
+    for run in (job.run, *job.shuffled):
+        _exported(Folder(run), job.step if run == job.run else None)
+    cards = [_card(job, tasks.read(task)) for task in asked]
+    step = load(job.run, "cpu").card.step
+    folder = Folder(job.to or job.run)
+    scorecard.write(folder, f"Scorecard of {Folder(job.run)} at step {step}", cards)
+    log.info("%s holds scorecard.md", folder)
+    return cards
+
+
+def _exported(folder: Folder, step: int | None) -> None:
+    """A run's folder is exported from its checkpoints first; a folder of towers is taken as it is."""
+    if folder.exists("run.json"):
+        log.info("%s: towers of step %d", folder, export(folder, step))
+
+
+def _card(job: Job, examined: Examined) -> dict:
+    weights = metrics.resample(examined.splits["test"].subject, job.draws)
+
+    def found(runs: Sequence[str]) -> list[Found]:
+        return [examine(load(run, job.device), examined, weights) for run in runs]
+
+    log.info("%s: %d labels, %s records", examined.task.name, len(examined.names), len(examined.splits["test"]))
+    random = (controls.untrained(Folder(job.run), seed, job.device) for seed in range(job.untrained))
+    failing = {"untrained towers": [examine(towers, examined, weights) for towers in random]}
+    failing["shuffled reports"] = found(job.shuffled)
+    present = {name: runs for name, runs in failing.items() if runs}
+    return scorecard.card(examined, marks(examined, weights), found([job.run]), present)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

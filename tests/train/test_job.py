@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from ecgfm import recipes
+from ecgfm.train.job import Job
+
+RUN = recipes.find(["dbeta_tiny"])
+
+
+def test_a_settled_job_means_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = Job(RUN, ("shards", "s3://bucket/shards"), "runs/new@1", origin="runs/old@1@5000").settled()
+    monkeypatch.chdir("/")
+    assert job.shards == (f"{tmp_path}/shards", "s3://bucket/shards")
+    assert job.to == f"{tmp_path}/runs/new@1"
+    begins = job.begins()
+    assert begins is not None
+    assert (begins.folder.uri, begins.step) == (f"{tmp_path}/runs/old@1", 5000)
+    assert job.settled() == job
+
+
+def test_all_of_another_run_or_its_towers() -> None:
+    assert Job(RUN, (), "to").begins() is None
+    towers = Job(RUN, (), "to", towers_from="other").begins()
+    assert towers is not None
+    assert towers.towers_only
+    with pytest.raises(ValueError, match="give one of --from and --towers-from"):
+        Job(RUN, (), "to", origin="one", towers_from="other").begins()

@@ -1,0 +1,133 @@
+"""A run on Ray's workers: the curve of one process, and the same one again after everything that can be killed was."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import REPOSITORY
+
+from ecgfm.data.storage import Folder
+from ecgfm.run import Resources
+from ecgfm.train.checkpoint import steps
+from ecgfm.train.journal import rows
+from ecgfm.train.launch import LostError, _said, fitted
+from ecgfm.train.loop import StoppedError
+
+sys.path.append(str(REPOSITORY / "tools"))
+from local_cluster import Cluster
+
+SAVE, STEPS = 5, 40
+
+
+def test_a_cluster_that_is_too_small_is_refused_with_what_is_needed() -> None:
+    asked = Resources(workers=4, readers=2, negatives_cpus=1)
+    with pytest.raises(ValueError, match="has 4 logical CPUs, and the run needs 5 ") as refused:
+        fitted(asked, {"CPU": 4})
+    assert "2 for workers, 2 for Ray Data, 1 for negatives" in str(refused.value)
+    assert fitted(asked, {"CPU": 5}).workers == 4
+
+
+def test_two_cores_suffice_for_two_workers() -> None:
+    assert fitted(Resources(workers=2), {"CPU": 2}).device == "cpu"
+
+
+def test_gpus_are_used_where_there_are_any() -> None:
+    assert fitted(Resources(), {"CPU": 2, "GPU": 1}).device == "cuda"
+    assert fitted(Resources(device="cpu"), {"CPU": 2, "GPU": 1}).device == "cpu"
+    with pytest.raises(ValueError, match="has 1 GPUs, and the run needs one for each of its 2 workers"):
+        fitted(Resources(workers=2), {"CPU": 8, "GPU": 1})
+    with pytest.raises(ValueError, match="has 0 GPUs"):
+        fitted(Resources(device="cuda"), {"CPU": 8})
+
+
+def test_what_says_what_to_do_is_heard_before_its_consequences() -> None:
+    stopped = StoppedError("step 3: not finite")
+    assert _said({0: RuntimeError("connection closed by peer"), 1: stopped}) is stopped
+    lost = _said({1: RuntimeError("a path that nobody should read")})
+    assert isinstance(lost, LostError)
+    assert "worker 1 was lost (RuntimeError" in str(lost)
+    assert "nobody" not in str(lost)
+    assert "service" in str(_said({0: TimeoutError("the service of false reports has not answered")}))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(cpus=2) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def words(made_shards: Path, text_model: str) -> list[str]:
+    return [
+        *("dbeta_tiny", "--steps", str(STEPS), "--shards", str(made_shards), "--towers.text.name", text_model),
+        *("--resources.device", "cpu", "--cadence.log", "1", "--cadence.save", str(SAVE), "--cadence.evaluate", "20"),
+    ]
+
+
+def begin(cluster: Cluster, to: Path, words: list[str], *more: str) -> subprocess.Popen:
+    command = [sys.executable, str(REPOSITORY / "jobs" / "pretrain.py"), *words, "--to", str(to), *more]
+    with Path(f"{to}.log").open("a") as said:
+        return subprocess.Popen(command, env=cluster.environment, stdout=said, stderr=subprocess.STDOUT)
+
+
+def curve(folder: Path) -> list[dict[str, int | float | None]]:
+    found = rows(Folder(str(folder)))
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in found]
+
+
+def workers(cluster: Cluster) -> list[psutil.Process]:
+    return cluster.processes("ray::RayTrainWorker")
+
+
+def until(true: Callable[[], bool], driver: subprocess.Popen, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert driver.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_killed_hung_and_killed_again(cluster: Cluster, tmp_path: Path, words: list[str]) -> None:
+    straight, killed, alone = tmp_path / "straight", tmp_path / "killed", tmp_path / "alone"
+    two = (*words, "--resources.workers", "2")
+    assert begin(cluster, straight, [*two]).wait() == 0
+    wasted = []
+
+    def saved(step: int) -> Callable[[], bool]:
+        return lambda: step in steps(Folder(str(killed)))
+
+    def lost() -> None:
+        made, whole = (row["step"] for row in (curve(killed)[-1], {"step": max(steps(Folder(str(killed))))}))
+        wasted.append((made or 0) - (whole or 0))
+
+    first = begin(cluster, killed, [*two])
+    until(saved(SAVE), first)
+    workers(cluster)[1].kill()
+    assert first.wait() == 3
+    lost()
+    second = begin(cluster, killed, [*two], "--resources.patience", "10")
+    until(saved(3 * SAVE), second)
+    workers(cluster)[1].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    assert second.wait() == 3
+    assert time.monotonic() - stopped < 60
+    lost()
+    third = begin(cluster, killed, [*two])
+    until(saved(5 * SAVE), third)
+    third.kill()
+    third.wait()
+    lost()
+    assert begin(cluster, killed, [*two]).wait() == 0
+    assert curve(killed) == curve(straight)
+    assert max(wasted) <= SAVE
+    here = ("--resources.launcher", "here", "--resources.engine", "torch")
+    assert begin(cluster, alone, words, *here).wait() == 0
+    for ours, theirs in zip(curve(straight), curve(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=5e-3)

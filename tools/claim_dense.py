@@ -1,0 +1,125 @@
+"""What dense features must show: on held-out records, a higher effective rank at an equal probe, and less drift between
+the visits of a patient at a matched spectrum; each term on its own; and that rank alone proves nothing.
+
+    python tools/claim_dense.py --to jobs/records/dense@1
+
+Arms: MERIT, and beside it each term of dense features on MERIT's vector, two of them, and all; and dense features
+alone. All arms read the same records in the same order, two visits of a patient side by side, and compute every term,
+at weight 0 where it is not theirs. Random features in the place of vectors are the control: of full rank, and empty.
+
+Everything is said of a corpus of other people, of at least ten records per channel. Drift is compared between arms
+whose spectra are alike (with and without consistency), and in each arm with that of strangers, who have the same
+spectrum. The probe is a ridge regression of each half of the people, tried on the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import tyro
+from claims import Found, Setting, corpus, home_of, restored, sized, train_all, with_text, write
+
+from ecgfm import charts, draw, geometry, recipes
+from ecgfm.data.storage import Folder
+from ecgfm.evaluate import metrics, probe
+from ecgfm.evaluate.embed import averaged, windows
+from ecgfm.evaluate.tasks import Cohort, Task, read
+from ecgfm.losses.spectrum import moments
+from ecgfm.model.encoded import Encoded
+from ecgfm.model.views import EcgView
+from ecgfm.objectives import dense, merit
+from ecgfm.run import Run
+from ecgfm.train.pretraining import Pretraining
+
+CONTROL = "random features"
+DRAWS = 200
+ADDED: Mapping[str, tuple[str, ...]] = {
+    "merit": (),
+    **{f"merit + {term}": (term,) for term in dense.TERMS},
+    "merit + balance, orthogonality": ("balance", "orthogonality"),
+    "merit + all": dense.TERMS,
+}
+
+
+@dataclass(frozen=True)
+class Claim(Setting):
+    to: str = "jobs/records/dense@1"
+    weight: float = 1.0
+    """Of each term beside MERIT's."""
+
+
+def arms(base: Run, weight: float) -> dict[str, Run]:
+    def arm(terms: Sequence[str], **beside) -> Run:
+        weights = {term: weight if term in terms else 0.0 for term in dense.TERMS}
+        return replace(base, objectives={**beside, "dense": dense.Config(weights, pool=merit.POOL)})
+
+    pools = {**base.towers.pools, **merit.Config.pools}  # also where MERIT is not there to ask for it
+    alone = replace(arm(dense.TERMS), towers=replace(base.towers, pools=pools))
+    return {name: arm(terms, **base.objectives) for name, terms in ADDED.items()} | {"dense alone": alone}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Records of people that no arm has met."""
+
+    folder: Folder
+    cohort: Cohort
+
+    @staticmethod
+    def of(task: Task, width: int) -> "Held":
+        parts = [*read(task).splits.values()]
+        columns = ("record", "subject", "labels")
+        cohort = Cohort(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+        if len(cohort) < 10 * width:
+            raise ValueError(f"{len(cohort)} held-out records for {width} channels: ask for --records {22 * width}")
+        return Held(task.folder, cohort)
+
+    @torch.no_grad()
+    def vectors(self, run: Run, model: Pretraining) -> np.ndarray:
+        """Nothing hidden."""
+        device = next(model.parameters()).device
+        batches = windows(self.folder, self.cohort.record, run.frame)
+        seen = ((Encoded(model.towers, batch.to(device), 0), which) for batch, which in batches)
+        return averaged(((one.embed(EcgView(), merit.POOL), which) for one, which in seen), len(self.cohort))
+
+
+def examine(vectors: np.ndarray, cohort: Cohort) -> Found:
+    x, subject, record = (torch.from_numpy(part) for part in (vectors, cohort.subject, cohort.record))
+    there = torch.ones(len(x), dtype=torch.bool)
+    made = geometry.shape(x, there) | geometry.drift(x, subject, record)
+    found = {name: [value.item()] for name, value in made.items()}
+    if "drift" in made:
+        found["drift / strangers"] = [(made["drift"] / made["strangers"]).item()]
+    weights = metrics.resample(cohort.subject, DRAWS)
+    scores = probe.quick(vectors, cohort.labels, cohort.subject)
+    return found | {"probe, AUC": metrics.macro(metrics.auc(scores, cohort.labels, weights)).tolist()}
+
+
+def random_features(records: int, width: int, seed: int) -> np.ndarray:
+    return draw.generator(CONTROL, seed).normal(size=(records, width)).astype(np.float32)
+
+
+def spectrum(vectors: np.ndarray) -> np.ndarray:
+    _, covariance = moments(torch.from_numpy(vectors).double(), torch.ones(len(vectors), dtype=torch.bool))
+    return geometry.eigenvalues(covariance).numpy()
+
+
+def main(claim: Claim) -> None:
+    where, _ = corpus(claim, "mimic-iv-ecg", claim.records)
+    others, truths = corpus(claim, "mimic-iv-ecg", claim.records // 2, seed=1)
+    base = with_text(recipes.find([f"merit_{claim.recipe}"]), claim, where)
+    held, made, width = Held.of(Task(others, truths), base.towers.width), arms(base, claim.weight), base.towers.width
+    found = train_all(made, claim, where, lambda run, model: examine(held.vectors(run, model), held.cohort))
+    noise = [random_features(len(held.cohort), width, seed) for seed in range(claim.seeds)]
+    spectra = {}
+    for name in found:
+        run = sized(made[name], claim, seed=0)
+        spectra[name] = spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
+    found[CONTROL] = [examine(vectors, held.cohort) for vectors in noise]
+    spectra[CONTROL] = spectrum(noise[0])
+    write(claim, "Dense features", made | {CONTROL: base}, found, {"spectrum": charts.spectra(spectra)})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Claim, description=__doc__))

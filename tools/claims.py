@@ -1,0 +1,164 @@
+"""What records of claims have in common: corpora, arms that are trained and examined once, and a page of figures.
+
+An arm is a recipe; it is trained with several seeds, each in a folder of its own, and what was found stands there in
+found.json. Killed and started again, all of it goes on where it was.
+"""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure as Picture
+
+from ecgfm.data import reader, shards
+from ecgfm.data.storage import Folder
+from ecgfm.evaluate.metrics import Figure, figure
+from ecgfm.model import local_t5
+from ecgfm.negatives.stock import in_process
+from ecgfm.run import Resources, Run, describe, override
+from ecgfm.train.checkpoint import newest
+from ecgfm.train.claim import surroundings
+from ecgfm.train.engine import TorchEngine
+from ecgfm.train.job import Job, Means, work
+from ecgfm.train.pretraining import Pretraining
+
+# A run's figures by name: the value, and after it what it would be with other subjects, where that is known.
+Found = dict[str, list[float]]
+Examine = Callable[[Run, Pretraining], Found]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Of what size, and where."""
+
+    to: str
+    """The record, name@version: a folder."""
+    work: str = "runs/claims"
+    """Corpora and runs."""
+    records: int = 12_000
+    """Of each corpus."""
+    steps: int = 3000
+    batch: int = 64
+    seeds: int = 3
+    arms: tuple[str, ...] = ()
+    """Only these, while trying; without any, all."""
+    recipe: Literal["small", "tiny"] = "small"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def corpus(setting: Setting, shape: str, records: int, seed: int = 0, pulse: bool = False) -> tuple[str, str]:
+    """A synthetic corpus of a shape: its shards, and the table of its truths. Those of one seed are of one people."""
+    made = Path(setting.work) / f"{shape}-{records}-{seed}{'-pulse' if pulse else ''}"
+    if not (made / "corpus" / "factors.parquet").exists():
+        size = ("--records", str(records), "--seed", str(seed), *(("--pulse",) if pulse else ()))
+        _run("-m", "ecgfm.data.synthetic", "--to", str(made / "corpus"), "--shape", shape, *size)
+    if not (made / "shards" / "manifest.json").exists():
+        ours = ("--source", str(made / "corpus"), "--to", str(made / "shards"), "--refused", "0.1")
+        _run("jobs/shard.py", shape, *ours)
+    return str(made / "shards"), str(made / "corpus" / "factors.parquet")
+
+
+def _run(*words: str) -> None:
+    subprocess.run([sys.executable, *words], check=True)
+
+
+def with_text(run: Run, setting: Setting, where: str) -> Run:
+    """With a text model whose words are those of the corpus's reports, as no hub is asked."""
+    folder = Path(setting.work) / f"text-{run.towers.heads}"
+    if not (folder / "config.json").exists():
+        reports = shards.table(Folder(where), "reports.parquet", ["text"])["text"].to_pylist()
+        local_t5.make(reports, folder, heads=run.towers.heads)
+    return override(run, {"towers.text.name": str(folder)})
+
+
+def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Examine) -> dict[str, list[Found]]:
+    """Every arm with every seed; one that was examined before is read."""
+    chosen = {name: run for name, run in arms.items() if not setting.arms or name in setting.arms}
+    found: dict[str, list[Found]] = {name: [] for name in chosen}
+    for seed in range(setting.seeds):
+        for name, arm in chosen.items():
+            run, home = sized(arm, setting, seed), home_of(setting, name, seed)
+            if not home.exists("found.json"):
+                train(run, setting, where, home)
+                home.write("found.json", json.dumps(examine(run, restored(run, home))).encode())
+            found[name].append(json.loads(home.read("found.json")))
+    return found
+
+
+def sized(run: Run, setting: Setting, seed: int) -> Run:
+    return replace(run.shrink(run.towers, setting.batch, setting.steps), seed=seed)
+
+
+def home_of(setting: Setting, arm: str, seed: int) -> Folder:
+    return Folder(f"{setting.work}/{Path(setting.to).name}/{_plain(arm)}-{seed}")
+
+
+def train(run: Run, setting: Setting, where: str, home: Folder) -> None:
+    job = Job(run, (where,), home.uri, resources=Resources(launcher="here", device=setting.device))
+    work(job, Means(partial(reader.read, threads=1), in_process, lambda figures: None, None), lambda run, engine: {})
+
+
+def restored(run: Run, home: Folder) -> Pretraining:
+    """The model as its newest checkpoint holds it."""
+    held = newest(home)
+    if held is None:
+        raise FileNotFoundError(f"{home} holds no checkpoint")
+    model = Pretraining.of(run)
+    TorchEngine(model, model.groups(), run.optimizer).load(held[1])
+    return model.eval()
+
+
+def over_seeds(runs: Sequence[Found]) -> dict[str, Figure]:
+    """Means over seeds; intervals from seeds and, where a figure has them, other subjects."""
+    draws = {name: [run[name] if len(run[name]) > 1 else 2 * run[name] for run in runs] for name in runs[0]}
+    return {name: figure([np.array(drawn) for drawn in some]) for name, some in draws.items()}
+
+
+def write(
+    setting: Setting,
+    title: str,
+    arms: Mapping[str, Run],
+    found: Mapping[str, Sequence[Found]],
+    pictures: Mapping[str, Picture],
+) -> None:
+    """record.json, README.md and the pictures."""
+    folder, command = Folder(setting.to), " ".join(["python", *sys.argv])
+    figures = {name: over_seeds(runs) for name, runs in found.items() if runs}
+    record = {
+        "command": command,
+        **surroundings(),
+        "arms": {name: describe(arms[name]) for name in figures},
+        "figures": {name: {what: f.json() for what, f in some.items()} for name, some in figures.items()},
+    }
+    folder.write("record.json", json.dumps(record, indent=1).encode())
+    for name, picture in pictures.items():
+        drawing = io.BytesIO()
+        picture.savefig(drawing, format="png", dpi=120)
+        folder.write(_file(name), drawing.getvalue())
+    lines = [
+        f"# {title}",
+        "",
+        f"`{command}`: {setting.seeds} seeds, {setting.steps} steps of {setting.batch} records.",
+        "",
+    ]
+    for what in dict.fromkeys(what for some in figures.values() for what in some):
+        lines += [f"## {what}", "", "| arm | mean (95 %) |", "|---|---|"]
+        lines += [f"| {name} | {some[what]} |" for name, some in figures.items() if what in some]
+        lines += [""]
+    lines += [f"![{name}]({_file(name)})" for name in pictures]
+    folder.write("README.md", "\n".join([*lines, ""]).encode())
+
+
+def _file(name: str) -> str:
+    return f"{_plain(name)}.png"
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "-").replace(",", "")
