@@ -45,7 +45,7 @@ class Embedder:
         of any lengths, all at `fs` samples per second. `leads` names their rows, in any order; a lead that was not
         recorded is left out. A recording is resampled to the frame's rate. One that is longer than the frame is seen
         through as few windows as cover it, and the windows' vectors are averaged. A pool that makes several vectors
-        per recording gives their mean or, with `tokens`, all of them: [..., vector, channel].
+        per recording gives them side by side or, with `tokens`, one below the other: [..., vector, channel].
         """
         given, names = recordings(signal, leads)
         if not fs > 0 or any(one.shape[1] * self.frame.rate / fs < PATCH for one in given):
@@ -56,12 +56,12 @@ class Embedder:
             for (i, _), vectors in zip(part, self._pooled(self._framed([w for _, w in part])).cpu(), strict=True):
                 found[i].append(vectors.numpy())
         vectors = np.stack([np.mean(one, axis=0) for one in found])
-        vectors = vectors if tokens else vectors.mean(axis=1)
+        vectors = vectors if tokens else vectors.reshape(len(vectors), -1)
         return vectors if several(signal) else vectors[0]
 
     def embed_batch(self, batch: Batch) -> Float[Tensor, "B D"]:
         """The vectors of a batch, with nothing hidden."""
-        return self._pooled(batch).mean(dim=1)
+        return self._pooled(batch).flatten(1)
 
     @torch.no_grad()
     def embed_reports(self, texts: Sequence[str]) -> Float[Tensor, "B D"]:

@@ -3,8 +3,9 @@
     python tools/bench_step.py                      # base size on this CPU
     python tools/bench_step.py --device cuda --precision bf16 --batch 128 --steps 20
 
-Both hold the same number of parameters within 2 %: `dbeta` has no convolved positions. Steps of the two are taken in turn, so that both meet the same
-weather, and the ratio of their medians is what counts. `--profile` says where our time goes.
+Both hold the same number of parameters within 2 %: `dbeta` has no convolved positions. Steps of the two are taken in
+turn, so that both meet the same weather, and the ratio of their medians is what counts. `--profile` says where our time
+goes.
 """
 
 import json

@@ -22,8 +22,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>ecgfm</title>
 code,pre{{background:#eee;padding:.1em .3em}}pre{{padding:1em;overflow:auto}}</style>
 <h1>What just happened</h1>
 <ol>
-<li>{records} synthetic recordings were read from WFDB files and kept in {count} shards, {smaller:.1f} times smaller than
-their 16-bit samples and equal to them in every bit. {refused} were refused, each with a reason:
+<li>{records} synthetic recordings were read from WFDB files and kept in {count} shards, {smaller:.1f} times smaller
+than their 16-bit samples and equal to them in every bit. {refused} were refused, each with a reason:
 <code>demo/shards/refusals.parquet</code>.</li>
 <li>A Ray cluster with a token of its own, on the loopback address, took four jobs by <code>ray job submit</code>.</li>
 <li>Every distinct report was embedded once, so that false reports can be chosen for matching.</li>
