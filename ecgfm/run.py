@@ -147,8 +147,9 @@ class Resources:
     launcher: Literal["ray", "here"] = "ray"
     """Ray Train starts the workers; or this process is the only one, or one of those that torchrun started."""
     engine: Literal["deepspeed", "torch"] = "deepspeed"
-    stage: Literal[0, 1, 2, 3] = 1
-    """What DeepSpeed's ZeRO divides among the workers: 1 moments, 2 gradients too, 3 weights too."""
+    stage: Literal[0, 1, 2, 3] = 0
+    """What DeepSpeed's ZeRO divides among the workers: 0 nothing, 1 moments, 2 gradients too, 3 weights too. The
+    paper's model takes 5 GB of a GPU with all of it, and dividing costs time (tools/compare_engines.py)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs where there are any."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -183,13 +184,18 @@ def _changed(value: Any, path: list[str], new: Any, whole: str) -> Any:
     if not path:
         return new
     name, *rest = path
+    changed = _changed(part(value, name, whole), rest, new, whole)
+    return {**value, name: changed} if isinstance(value, Mapping) else replace(value, **{name: changed})
+
+
+def part(value: Any, name: str, whole: str) -> Any:
+    """The field `name` of `value`; where there is none, the error says what is wrong in the dotted name `whole`."""
     known = _parts(value)
     if name not in known:
         near = get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
         raise ValueError(f"{whole!r}: {type(value).__name__} has no {name!r}; {hint}")
-    part = _changed(known[name], rest, new, whole)
-    return {**value, name: part} if isinstance(value, Mapping) else replace(value, **{name: part})
+    return known[name]
 
 
 def _parts(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Every arm is trained from every seed on the same subjects, and examined zero-sho
     random-reports   false reports drawn from those of all other records, in the place of N3S
     no-match         no false reports, and so no matching
     no-ets           without the contrast of embeddings
+    heavy-masks      hides as much as the paper does, where dbeta_small hides less
     paper            to the letter of the paper
     shuffled         dbeta on shuffled reports: a control, which must learn nothing of them
 
@@ -51,7 +52,7 @@ log = logging.getLogger("ecgfm")
 
 REPOSITORY = Path(__file__).parent.parent
 RECORDS = REPOSITORY / "jobs" / "records"
-ARMS = ("dbeta", "random-reports", "no-match", "no-ets", "paper", "shuffled")
+ARMS = ("dbeta", "random-reports", "no-match", "no-ets", "heavy-masks", "paper", "shuffled")
 WAYS = ("zero-shot", "probe 1 %", "probe 10 %", "probe 100 %")
 
 
@@ -130,6 +131,9 @@ def recipe(options: Options, arm: str, seed: int, text: str) -> Run:
         changes["objectives.dbeta.terms"] = {name: weight for name, weight in terms.items() if name != without}
     if arm == "no-match":
         changes["objectives.dbeta.far"] = 0.0
+    if arm == "heavy-masks":
+        published = recipes.find(["dbeta"]).objectives["dbeta"]
+        changes |= {"objectives.dbeta.leads": published.leads, "objectives.dbeta.tokens": published.tokens}
     if arm == "random-reports":
         changes["negatives"] = Band(0.0, 1.0, encoder="words")
     return override(run, changes)

@@ -101,7 +101,7 @@ def home_of(setting: Setting, arm: str, seed: int) -> Folder:
 
 
 def train(run: Run, setting: Setting, where: str, home: Folder) -> None:
-    job = Job(run, (where,), home.uri, resources=Resources(launcher="here", device=setting.device))
+    job = Job(run, (where,), home.uri, resources=Resources(launcher="here", engine="torch", device=setting.device))
     work(job, Means(partial(reader.read, threads=1), in_process, lambda figures: None, None), lambda run, engine: {})
 
 
