@@ -48,7 +48,9 @@ class Embedder:
         per recording gives them side by side or, with `tokens`, one below the other: [..., vector, channel].
         """
         given, names = recordings(signal, leads)
-        if not fs > 0 or any(one.shape[1] * self.frame.rate / fs < PATCH for one in given):
+        if not fs > 0:
+            raise ValueError(f"fs={fs:g}: it is the samples per second of what is given")
+        if any(one.shape[1] * self.frame.rate / fs < PATCH for one in given):
             raise ValueError(f"at {fs:g} Hz there is a recording shorter than one patch, {PATCH / self.frame.rate:g} s")
         numbered = ((i, window) for i, one in enumerate(given) for window in windows(one, names, fs, self.frame))
         found: list[list[np.ndarray]] = [[] for _ in given]

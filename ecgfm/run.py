@@ -127,6 +127,15 @@ class Run:
     embed: str = "summary"
     """The pool whose vectors `ecgfm.load(...).embed` gives, of those that the towers and the methods define."""
 
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps}: a run makes at least one")
+        if self.batch < 1 or self.batch % self.slices:
+            near = max(1, round(self.batch / self.slices)) * self.slices
+            raise ValueError(
+                f"a world batch of {self.batch} cannot be cut into {self.slices} slices of one size: {near} can"
+            )
+
     def step_seed(self, step: int) -> int:
         """The seed of all that is drawn in a step."""
         return self.seed << 32 | step

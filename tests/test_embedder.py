@@ -118,7 +118,7 @@ def test_resampled(ours: Embedder) -> None:
         ({"signal": []}, "there is no recording"),
         ({"signal": made.ecg(0, 4, 100).samples}, "holds int16: give millivolts"),
         ({"signal": recording()[:, :15]}, "shorter than one patch, 0.16 s"),
-        ({"fs": 0}, "at 0 Hz"),
+        ({"fs": 0}, "fs=0"),
     ],
 )
 def test_what_cannot_be_embedded_is_refused(ours: Embedder, change: dict, message: str) -> None:

@@ -49,3 +49,10 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         find(["dbeta_papr"])
     with pytest.raises(ValueError, match="which recipe, or which methods"):
         find([])
+
+
+def test_a_recipe_is_not_combined_and_methods_embed_by_a_pool_of_theirs() -> None:
+    with pytest.raises(ValueError, match="dbeta_tiny is a recipe and stands alone"):
+        find(["dbeta_tiny", "merit"])
+    assert find(["merit", "ecgfm.objectives.dbeta"]).embed == "summary"
+    assert find(["merit"]).embed in find(["merit"]).objectives["merit"].pools

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ecgfm.recipes import find
 from ecgfm.run import Cadence, Frame, Optimizer, Run, describe, differences, identity, override, rebuild
 
 
@@ -117,3 +118,11 @@ def test_shrink_keeps_the_method() -> None:
         RUN.schedule,
         RUN.frame,
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"steps": -1}, "at least one"), ({"batch": 17}, "8 slices of one size: 16")]
+)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(change: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(find(["dbeta_tiny"]), **change)

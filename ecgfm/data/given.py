@@ -30,6 +30,8 @@ def several(signal: np.ndarray | Sequence[np.ndarray]) -> bool:
 
 
 def _canonical(leads: Sequence[str]) -> list[str]:
+    if isinstance(leads, str):
+        raise ValueError(f"leads={leads!r}: give a list of names, also of one")
     found = []
     for lead in leads:
         name = CANONICAL.get(lead.strip().lower())

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer
+from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging
 
 from ecgfm import draw
@@ -66,7 +66,7 @@ class TextTower(nn.Module):
 
     def __init__(self, config: TextConfig, width: int, rate: float, pretrained: bool):
         super().__init__()
-        description = AutoConfig.from_pretrained(config.name)
+        description = described(config.name)
         self.vocabulary = vocabulary(config.name, description.vocab_size)
         if pretrained:
             self.model = AutoModelForTextEncoding.from_pretrained(
@@ -114,6 +114,16 @@ class TextTable(nn.Module):
     ) -> tuple[Float[Tensor, "B 1 E"], Bool[Tensor, "B 1"]]:
         tokens = functional.embedding(reading.report.clamp(min=0), self.table).float()[:, None]
         return tokens, torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
+
+
+def described(name: str) -> PretrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{name!r} is no text model, neither a folder that holds one nor one of the hub that can be reached "
+            f"({type(error).__name__}): --towers.text.name takes another, and `ecgfm text-model` makes a small one"
+        ) from None
 
 
 def vocabulary(name: str, size: int) -> Vocabulary:

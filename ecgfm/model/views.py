@@ -24,8 +24,12 @@ class EcgView:
 
     leads: float = 0.0  # chance of each lead to be hidden; one always stays
     tokens: float = 0.0  # share of the patches that are dropped
-    groups: tuple[str, ...] = ()  # the leads that alone are seen; all of them when empty
+    groups: tuple[str, ...] = ()  # the leads that alone are seen, by the names of LEADS; all when empty
     draw: int = 0  # two views that differ in nothing else are two draws
+
+    def __post_init__(self):
+        if unknown := set(self.groups) - set(LEADS):
+            raise ValueError(f"a view of {', '.join(sorted(unknown))}: leads are {', '.join(LEADS)}")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,21 @@
 """Methods. One is one file; the file's name is the method's name, and a user's own file is named by its dotted path.
 
 A file gives
-    Config       a frozen dataclass: `terms` (name -> weight in the loss), the method's own knobs, and
+    Config       a frozen dataclass: `terms` (name -> weight in the loss), the method's own knobs, and, also when empty,
                  `columns`  what it needs beside the signal: any of "text", "far" (a report to swap in), "visits" (two
                             visits of a subject side by side), and kinds of other channels ("ppg";
                             ecgfm.data.record.OTHERS)
                  `pools`    name -> pool over the ECG's tokens that it wants built in the towers
-                 `build(towers)`  the Objective; it reads the towers' sizes, and keeps no reference to them
+                            (Project, Queries of model/pool.py, Aggregate of model/aggregate.py); name it after your
+                            method, and `seen.embed(view, name)` gives its vectors
+                 `build(towers)`  the Objective; it reads the towers' sizes (`towers.config.width` of ECG tokens and of
+                            a Project's vectors, `towers.text.width` of words), and keeps no reference to the towers
     Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, scalars in fp32,
-                 of which the mean over ranks is that of the world batch (losses/gather.py)
-    SPREADING    optional: the names of the terms that must make a collapsed embedding expensive
+                 of which the mean over ranks is that of the world batch. losses/gather.py: `gather` for rows, `summed`
+                 for moments, `total` for counts. Under autocast a product is bf16 again even of fp32 factors: put
+                 those of a loss under torch.autocast(device, enabled=False)
+    SPREADING    optional: the names of the terms that cost more when all vectors are one than when they are random.
+                 A contrast at a low temperature is not among them: random vectors cost it more
 
 tests/objectives/test_contract.py holds every file here to this, and any other by --objective mypackage.mymethod.
 Scalar parameters have shape (1,): DeepSpeed fails on those without a dimension.

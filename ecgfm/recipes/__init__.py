@@ -28,19 +28,29 @@ def named() -> dict[str, Callable[[], Run]]:
 
 
 def find(names: Sequence[str]) -> Run:
-    """A recipe by its name; or methods, by name or dotted path, which are trained together as `dbeta` is."""
+    """A recipe by its name; or methods, by name or dotted path, which are trained together as `dbeta` is.
+
+    Where none of them has the pool that embeds there, the first that one of them defines does.
+    """
     recipes = named()
     if len(names) == 1 and names[0] in recipes:
         return recipes[names[0]]()
     known = [*recipes, *objectives.names()]
     for name in names:
         if "." not in name and name not in objectives.names():
+            if name in recipes:
+                raise ValueError(
+                    f"{name} is a recipe and stands alone; methods to combine: {', '.join(objectives.names())}"
+                )
             near = get_close_matches(name, known, 1)
             raise ValueError(
                 f"no recipe and no method {name!r}: " + (f"did you mean {near[0]}?" if near else ", ".join(known))
             )
     if not names:
         raise ValueError(f"which recipe, or which methods? There are {', '.join(known)}")
+    methods = {name.rpartition(".")[2]: objectives.find(name).Config() for name in names}
+    alone = recipes["dbeta"]()
+    pools = [pool for method in methods.values() for pool in method.pools]
     return replace(
-        recipes["dbeta"](), objectives={name.rpartition(".")[2]: objectives.find(name).Config() for name in names}
+        alone, objectives=methods, embed=alone.embed if alone.embed in pools else next(iter(pools), alone.embed)
     )

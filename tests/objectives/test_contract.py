@@ -14,6 +14,7 @@ from batches import make, reorder, tiny
 from torch import Tensor
 
 from ecgfm.losses.gather import rank, total, world
+from ecgfm.model.towers import Towers
 from ecgfm.objectives import find, names
 from ecgfm.train.pretraining import Pretraining
 
@@ -67,6 +68,12 @@ def test_every_head_and_the_ecg_tower_learn(method: str, text_model: str) -> Non
     learning = {name: g for name, g in found.items() if not name.startswith("towers.text.")}
     # A bias of keys moves all scores of a query alike: its gradient is zero but for rounding.
     assert [name for name, gradient in learning.items() if not gradient.any()] == []
+
+
+def test_it_keeps_no_towers_and_no_parameter_without_a_dimension(method: str, text_model: str) -> None:
+    objective = build(method, text_model).objectives["method"]
+    assert [name for name, p in objective.named_parameters() if not p.ndim] == []
+    assert not any(isinstance(part, Towers) for part in objective.modules())
 
 
 def test_same_seed_same_loss(method: str, text_model: str) -> None:
