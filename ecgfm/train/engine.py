@@ -35,8 +35,11 @@ class NonFiniteError(ArithmeticError):
     """Figures of a step that are not finite. The update was not made."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(", ".join(names))
+        super().__init__(names)  # an error is made anew from these when it comes from another process
         self.names = names
+
+    def __str__(self) -> str:
+        return ", ".join(self.names)
 
 
 @dataclass
