@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from kept import trained
 from made import Corpus, make
+from transformers import AutoTokenizer
 
 from ecgfm import cli
 from ecgfm.data.storage import Folder
+from ecgfm.model.text import described, vocabulary
 from ecgfm.recipes import find
 from ecgfm.run import override
 
@@ -98,3 +100,23 @@ def test_towers_are_exported(
     assert f"{tmp_path} holds its towers as they were at step 4" in capsys.readouterr().out
     assert run(monkeypatch, "export", tmp_path, "--step", 5) == 1
     assert "has no checkpoint 5: it has 4, 8" in capsys.readouterr().err
+
+
+def test_a_text_model_knows_the_words_of_a_corpus(
+    made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, "text-model", made_shards, "--to", tmp_path / "text", "--heads", 2) == 0
+    config = described(str(tmp_path / "text"))
+    assert (config.d_model, config.num_layers) == (128, 2)
+    known, tokenizer = (
+        vocabulary(str(tmp_path / "text"), config.vocab_size),
+        AutoTokenizer.from_pretrained(tmp_path / "text"),
+    )
+    assert len(tokenizer("report number 7")["input_ids"]) < 6  # whole words, and the end
+    assert known.mask in tokenizer.all_special_ids
+
+
+def test_a_folder_that_holds_no_text_model_is_named(tmp_path: Path) -> None:
+    for name in (str(tmp_path), str(tmp_path / "absent")):
+        with pytest.raises(FileNotFoundError, match="no text model"):
+            described(name)

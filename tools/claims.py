@@ -6,6 +6,7 @@ found.json. Killed and started again, all of it goes on where it was.
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +130,7 @@ def write(
     pictures: Mapping[str, Picture],
 ) -> None:
     """record.json, README.md and the pictures."""
-    folder, command = Folder(setting.to), " ".join(["python", *sys.argv])
+    folder, command = Folder(setting.to), shlex.join(["python", *sys.argv])
     figures = {name: over_seeds(runs) for name, runs in found.items() if runs}
     record = {
         "command": command,
