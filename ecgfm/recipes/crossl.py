@@ -1,9 +1,8 @@
 """CroSSL: one vector from any subset of the leads, learnt without reports."""
 
-from ecgfm.model.config import TowerConfig
 from ecgfm.objectives import crossl as method
-from ecgfm.recipes.scale import small, tiny
-from ecgfm.run import Cadence, Optimizer, Run, Schedule
+from ecgfm.recipes.scale import full, small, tiny
+from ecgfm.run import Run
 
 
 def crossl() -> Run:
@@ -16,16 +15,7 @@ def crossl() -> Run:
     Variations: --objectives.crossl.groups leads is a modality per lead, and twelve passes instead of three;
     --objectives.crossl.groups whole --objectives.crossl.kinds ppg is the ECG and the pulse wave beside it.
     """
-    return Run(
-        towers=TowerConfig(),
-        objectives={"crossl": method.Config()},
-        batch=1024,
-        steps=37_500,
-        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
-        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
-        cadence=Cadence(log=10, save=500, evaluate=500),
-        embed=method.POOL,
-    )
+    return full({"crossl": method.Config()}, method.POOL)
 
 
 def crossl_small() -> Run:

@@ -2,9 +2,9 @@
 
 import math
 
-from ecgfm.model.config import PAPER, TowerConfig
+from ecgfm.model.config import PAPER
 from ecgfm.objectives import dbeta as method
-from ecgfm.recipes.scale import small, tiny
+from ecgfm.recipes.scale import full, small, tiny
 from ecgfm.run import Band, Cadence, Farthest, Optimizer, Run, Schedule, override
 
 
@@ -18,16 +18,7 @@ def dbeta() -> Run:
 
     Variation: --towers.heads 22 is the model of 1 B parameters.
     """
-    return Run(
-        towers=TowerConfig(),
-        objectives={"dbeta": method.Config()},
-        batch=1024,
-        steps=37_500,
-        negatives=Band(),
-        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
-        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
-        cadence=Cadence(log=10, save=500, evaluate=500),
-    )
+    return full({"dbeta": method.Config()}, negatives=Band())
 
 
 def dbeta_paper() -> Run:

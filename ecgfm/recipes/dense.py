@@ -1,9 +1,8 @@
 """Dense features."""
 
-from ecgfm.model.config import TowerConfig
 from ecgfm.objectives import dense as method
-from ecgfm.recipes.scale import small, tiny
-from ecgfm.run import Cadence, Optimizer, Run, Schedule, override
+from ecgfm.recipes.scale import full, small, tiny
+from ecgfm.run import Run, override
 
 
 def dense() -> Run:
@@ -16,16 +15,7 @@ def dense() -> Run:
     Variations: `dbeta dense` trains it beside D-BETA on that method's vector; --objectives.dense.of joint looks at
     recordings and reports together.
     """
-    return Run(
-        towers=TowerConfig(),
-        objectives={"dense": method.Config()},
-        batch=1024,
-        steps=37_500,
-        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
-        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
-        cadence=Cadence(log=10, save=500, evaluate=500),
-        embed=method.OWN,
-    )
+    return full({"dense": method.Config()}, method.OWN)
 
 
 def dense_small() -> Run:

@@ -1,9 +1,8 @@
 """TS-Fingerprint."""
 
-from ecgfm.model.config import TowerConfig
 from ecgfm.objectives import fingerprint as method
-from ecgfm.recipes.scale import small, tiny
-from ecgfm.run import Cadence, Optimizer, Run, Schedule
+from ecgfm.recipes.scale import full, small, tiny
+from ecgfm.run import Run
 
 
 def fingerprint() -> Run:
@@ -15,16 +14,7 @@ def fingerprint() -> Run:
 
     Variation: --objectives.fingerprint.pool.count 32 is another number of tokens.
     """
-    return Run(
-        towers=TowerConfig(),
-        objectives={"fingerprint": method.Config()},
-        batch=1024,
-        steps=37_500,
-        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
-        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
-        cadence=Cadence(log=10, save=500, evaluate=500),
-        embed=method.POOL,
-    )
+    return full({"fingerprint": method.Config()}, method.POOL)
 
 
 def fingerprint_small() -> Run:

@@ -2,10 +2,9 @@
 
 import math
 
-from ecgfm.model.config import TowerConfig
 from ecgfm.objectives import merit as method
-from ecgfm.recipes.scale import small, tiny
-from ecgfm.run import Cadence, Optimizer, Run, Schedule, override
+from ecgfm.recipes.scale import full, small, tiny
+from ecgfm.run import Run, override
 
 
 def merit() -> Run:
@@ -16,16 +15,7 @@ def merit() -> Run:
 
     Variation: --objectives.merit.loss sigmoid --objectives.merit.scale 10 is SigLIP's contrast.
     """
-    return Run(
-        towers=TowerConfig(),
-        objectives={"merit": method.Config()},
-        batch=1024,
-        steps=37_500,
-        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
-        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
-        cadence=Cadence(log=10, save=500, evaluate=500),
-        embed=method.POOL,
-    )
+    return full({"merit": method.Config()}, method.POOL)
 
 
 def merit_small() -> Run:

@@ -1,9 +1,27 @@
-"""The same recipe on a smaller scale."""
+"""What recipes share: the full scale, and the same recipe on a smaller one."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from ecgfm.model.config import SIZES
-from ecgfm.run import Run, override
+from ecgfm.model.config import SIZES, TowerConfig
+from ecgfm.run import Band, Cadence, Optimizer, Run, Schedule, override
+
+
+def full(objectives: Mapping[str, Any], embed: str = "summary", negatives: Band | None = None) -> Run:
+    """Eight H100s: the same towers, batch, steps and rates for every method, so that they differ in what they learn and
+    in nothing else. The numbers are explained at `dbeta`."""
+    return Run(
+        towers=TowerConfig(),
+        objectives=objectives,
+        batch=1024,
+        steps=37_500,
+        negatives=negatives,
+        optimizer=Optimizer(rates={"ecg": 1.4e-4, "text": 1.4e-5, "heads": 1.4e-4}),
+        schedule=Schedule(warmup=0.1, hold=0.0, decline="cosine"),
+        cadence=Cadence(log=10, save=500, evaluate=500),
+        embed=embed,
+    )
 
 
 def small(run: Run) -> Run:
