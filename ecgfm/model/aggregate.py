@@ -77,7 +77,8 @@ class Aggregator(nn.Module):
         self.modality = nn.Parameter(torch.empty(len(config.modalities), width).normal_(std=0.02))
         self.always = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.before = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(width, norm_first=True) for _ in range(config.depth))
+        self.after = nn.LayerNorm(width)
         self.out = nn.Linear(width, width)
         for part in (self.map, self.blocks, self.out):
             initialise(part)
@@ -90,7 +91,7 @@ class Aggregator(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         weight = mask / mask.sum(1, keepdim=True)
-        return self.out(torch.einsum("bnd,bn->bd", x, weight.to(x.dtype)))
+        return self.out(torch.einsum("bnd,bn->bd", self.after(x), weight.to(x.dtype)))
 
 
 def cells(seen: EcgFeatures, counts: Int[Tensor, "B"], stretches: int) -> Cells:

@@ -19,6 +19,7 @@ class TowerConfig:
     heads: int = SIZES["base"]  # attention heads of 64 channels, an even number
     leads: int = 12
     position: Literal["sines", "convolution"] = "sines"  # the convolution is the paper's; it runs before patches drop
+    published_layers: bool = False  # norms after each part, weights as small as BERT's, no convolution in the decoder
     amplitude: bool = True  # tell the size of each lead, which the norm over time takes away
     dropout: float = 0.0
     text: TextConfig | TableConfig | None = field(default_factory=TextConfig)
@@ -36,6 +37,11 @@ class TowerConfig:
     @property
     def depth(self) -> int:
         return max(2, round(self.heads * 2 / 3))
+
+    @property
+    def deviation(self) -> float | None:
+        """Of the layers' weights at the start; None is as their width asks (model/transformer.py)."""
+        return 0.02 if self.published_layers else None
 
     @property
     def channels(self) -> int:
@@ -56,4 +62,10 @@ class TowerConfig:
 
 
 # To the letter, but for dropout inside attention: fused kernels keep no map to drop from.
-PAPER = TowerConfig(position="convolution", amplitude=False, dropout=0.1, text=TextConfig(pool=Project("first")))
+PAPER = TowerConfig(
+    position="convolution",
+    published_layers=True,
+    amplitude=False,
+    dropout=0.1,
+    text=TextConfig(pool=Project("first")),
+)

@@ -14,6 +14,7 @@ from ecgfm.model.patches import Signal, Stem
 from ecgfm.model.transformer import Block, dropout, initialise, sines
 
 TYPICAL = 0.2  # mV: an ordinary lead's standard deviation
+_POSITION = 0.1  # of a sine beside what a patch holds, which is about 0.6: at 1, towers learn slowly (jobs/LOG.md)
 
 
 class EcgFeatures(NamedTuple):
@@ -27,7 +28,7 @@ class EcgFeatures(NamedTuple):
 
 
 class EcgTower(nn.Module):
-    """What its TowerConfig says: see there for the sizes and for `position` and `amplitude`."""
+    """What its TowerConfig says: see there for the sizes and for the choices."""
 
     def __init__(self, config: TowerConfig):
         super().__init__()
@@ -39,10 +40,11 @@ class EcgTower(nn.Module):
         self.loudness = nn.Parameter(torch.empty(leads, width).normal_(std=0.02)) if config.amplitude else None
         self.summary = nn.Parameter(torch.empty(width).uniform_())
         self.before = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(Block(width, config.dropout) for _ in range(config.depth))
+        first = not config.published_layers
+        self.blocks = nn.ModuleList(Block(width, config.dropout, norm_first=first) for _ in range(config.depth))
+        self.after = nn.LayerNorm(width) if first else nn.Identity()
         self.dropout = config.dropout
-        for part in (self.widen, self.blocks):
-            initialise(part)
+        initialise(self.blocks, config.deviation)
 
     def forward(
         self,
@@ -58,14 +60,15 @@ class EcgTower(nn.Module):
             x = self._embed(x, key) * valid[:, :, None]
             x = take(x + self.convolved(x), kept)
         else:  # dropping first: what stood in a dropped patch cannot pass to its neighbours
-            x = self._embed(take(x, kept), key) + take(sines(valid.shape[1], self.widen.out_features, x.device), kept)
+            places = _POSITION * sines(valid.shape[1], self.widen.out_features, x.device)
+            x = self._embed(take(x, kept), key) + take(places, kept)
         x = torch.cat((self.summary.to(x.dtype).expand(len(x), 1, -1), x), dim=1) + self._leads(signal, leads)
         mask = functional.pad(kept < valid.shape[1], (1, 0), value=True)
         x = self.before(x)
         for depth, block in enumerate(self.blocks):
             x = block(x, mask, key=draw.fold(key, depth))
         seen = torch.zeros_like(functional.pad(valid, (0, 1))).scatter(1, kept, True)[:, :-1]
-        return EcgFeatures(x, mask, kept, valid & ~seen, leads)
+        return EcgFeatures(self.after(x), mask, kept, valid & ~seen, leads)
 
     def _embed(self, x: Float[Tensor, "B N C"], key: Int64[Tensor, "B"] | None) -> Float[Tensor, "B N D"]:
         return dropout(self.widen(self.norm(x)), self.dropout, draw.fold(key, -1))

@@ -12,7 +12,9 @@ mlm and mem train on rows that read their own report only: words cannot be found
 what does not belong together, and the fusion would learn to look away. A row without a report has mem alone.
 
 `Config()` is the method as we train it, `PAPER` to the letter: ets there takes the vectors as they are, without scale
-and bias, and counts identical reports as negatives. `ecgfm.model.config.PAPER` is its encoder.
+and bias, counts identical reports as negatives, and meets the text that fusion reads, which for half of the rows is a
+far report: they have no pair. Ours meets every record's own report with no word masked, one more pass over text, and
+aligns in fewer steps (jobs/LOG.md). `ecgfm.model.config.PAPER` is its encoder.
 """
 
 import math
@@ -34,7 +36,7 @@ from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
 from ecgfm.model.transformer import initialise
 from ecgfm.model.views import EcgView, TextView
-from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
+from ecgfm.objectives.parts.decoder import SMALL, PatchDecoder, squared_error
 from ecgfm.objectives.parts.fusion import Fused, Fusion
 
 TERMS = ("mlm", "mem", "etm", "ets")
@@ -50,7 +52,7 @@ class Config:
     leads: float = 0.5  # hidden
     tokens: float = 0.75  # dropped
     far: float = 0.5  # rows that read a far report
-    published_ets: bool = False  # vectors as they are, no scale, no bias, identical reports are negatives
+    published_ets: bool = False  # on what fusion reads; no norm, scale or bias; identical reports are negatives
     scale: float = 10.0  # at the start, of ets
     bias: float = -math.log(1023)  # likewise: -log(world batch - 1) makes the prior right
 
@@ -79,7 +81,7 @@ class Objective(nn.Module):
         if "mlm" in built and not text.vocabulary.size:
             raise ValueError("mlm masks words, and a table of embeddings has none: leave it out of the terms")
         fused = bool(built & {"mlm", "mem", "etm"})
-        self.fusion = Fusion(text.width, sizes.width, sizes.fusion_depth, sizes.dropout) if fused else None
+        self.fusion = Fusion(text.width, sizes) if fused else None
         self.words = WordHead(sizes.width, text.vocabulary.size) if "mlm" in built else None
         self.decoder = PatchDecoder(sizes) if "mem" in built else None
         self.match = MatchHead(sizes.width) if "etm" in built else None
@@ -103,7 +105,8 @@ class Objective(nn.Module):
                 logits = self.match(fused.text[:, 0], fused.ecg[:, 0])
                 terms["etm"] = masked.cross_entropy(logits, (~text.swapped).long(), text.report >= 0)
         if "ets" in c.terms:
-            terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(text_view), seen.batch, text)
+            read = text_view if c.published_ets else TextView()
+            terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(read), seen.batch, seen.text(read))
         return terms
 
     def _ets(
@@ -138,6 +141,7 @@ class WordHead(nn.Module):
         super().__init__()
         self.transform, self.norm, self.out = nn.Linear(width, width), nn.LayerNorm(width), nn.Linear(width, words)
         initialise(self)
+        initialise(self.out, SMALL)
 
     def forward(self, x: Float[Tensor, "B M D"]) -> Float[Tensor, "B M V"]:
         return self.out(self.norm(functional.gelu(self.transform(x))))
@@ -150,6 +154,7 @@ class MatchHead(nn.Module):
         super().__init__()
         self.text, self.ecg, self.out = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(2 * width, 2)
         initialise(self)
+        initialise(self.out, SMALL)
 
     def forward(self, text: Float[Tensor, "B D"], ecg: Float[Tensor, "B D"]) -> Float[Tensor, "B 2"]:
         return self.out(torch.cat((torch.tanh(self.text(text)), torch.tanh(self.ecg(ecg))), dim=-1))

@@ -28,7 +28,7 @@ def small(run: Run) -> Run:
     """For a laptop: a text model of one's own (--towers.text.name), report vectors by words, 100 Hz."""
     shrunk = run.shrink(replace(run.towers, heads=SIZES["small"]), batch=64, steps=3000)
     rare = override(shrunk, {"cadence.evaluate": 200})  # a look costs as much as five steps here
-    return _modest(rare, 100, 10.0, 5e-4)
+    return _modest(rare, 100, 10.0, 1e-3)
 
 
 def tiny(run: Run) -> Run:

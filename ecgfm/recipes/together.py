@@ -1,17 +1,15 @@
 """Several methods in one run."""
 
-import math
 from dataclasses import replace
 
 from ecgfm.model.views import EcgView
 from ecgfm.objectives import dense, fingerprint
-from ecgfm.recipes.dbeta import dbeta
-from ecgfm.recipes.scale import small, tiny
-from ecgfm.run import Run, override
+from ecgfm.recipes.dbeta import dbeta, dbeta_small, dbeta_tiny
+from ecgfm.run import Run
 
 
 def together() -> Run:
-    """D-BETA, a fingerprint and balance, over the two passes of D-BETA.
+    """D-BETA, a fingerprint and balance, over the passes of D-BETA.
 
     Each gives what the others lack. D-BETA ties a recording to its report, and fills in the signal with the report's
     help; what no report tells, the fingerprint has to keep, which draws the signal from the ECG alone. These two are
@@ -22,7 +20,20 @@ def together() -> Run:
 
     The weights: the fingerprint's own, and a tenth for balance, which is a guard and no aim.
     """
-    alone = dbeta()
+    return _beside(dbeta())
+
+
+def together_small() -> Run:
+    """`together` for a laptop: a text model of one's own (--towers.text.name), report vectors by words, 100 Hz."""
+    return _beside(dbeta_small())
+
+
+def together_tiny() -> Run:
+    """`together` for tests: seconds."""
+    return _beside(dbeta_tiny())
+
+
+def _beside(alone: Run) -> Run:
     first = alone.objectives["dbeta"]
     shared = EcgView(leads=first.leads, tokens=first.tokens)
     objectives = {
@@ -31,13 +42,3 @@ def together() -> Run:
         "dense": dense.Config({"balance": 0.1}, seen=shared),
     }
     return replace(alone, objectives=objectives)
-
-
-def together_small() -> Run:
-    """`together` for a laptop: a text model of one's own (--towers.text.name), report vectors by words, 100 Hz."""
-    return override(small(together()), {"objectives.dbeta.bias": -math.log(63)})
-
-
-def together_tiny() -> Run:
-    """`together` for tests: seconds."""
-    return override(tiny(together()), {"objectives.dbeta.bias": -math.log(7)})

@@ -14,7 +14,7 @@ from ecgfm.model.patches import read
 from ecgfm.model.views import EcgView, kept_patches, seen_leads
 
 TINY = TowerConfig(heads=SIZES["tiny"], text=None)
-PUBLISHED = replace(TINY, position="convolution", amplitude=False)
+PUBLISHED = replace(TINY, position="convolution", published_layers=True, amplitude=False)
 BOTH = pytest.mark.parametrize("config", [TINY, PUBLISHED], ids=["ours", "published"])
 
 

@@ -9,7 +9,8 @@ from batches import fill_padding, make
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn import functional
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoModelForTextEncoding, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.activations import NewGELUActivation
 
 from ecgfm import draw
 from ecgfm.batch import Batch
@@ -76,6 +77,17 @@ def test_dropout_follows_the_record_and_training_mode_does_nothing(tower: TextTo
 def test_every_parameter_is_used(tower: TextTower) -> None:
     tower(reading(make()), None)[0].square().sum().backward()
     assert [name for name, parameter in tower.model.named_parameters() if parameter.grad is None] == []
+
+
+def test_words_are_read_as_transformers_reads_them(tower: TextTower) -> None:
+    plain = AutoModelForTextEncoding.from_pretrained(tower.model.name_or_path, dtype=torch.float32).eval()
+    batch = make()
+    reading, _ = read_reports(TextView(), batch, 0, tower.vocabulary.pad)
+    with torch.no_grad():
+        expected = plain(input_ids=reading.words, attention_mask=reading.mask).last_hidden_state
+        tokens, mask = tower(reading, None)
+    torch.testing.assert_close(tokens[mask], expected[mask], atol=1e-5, rtol=1e-5)
+    assert not [part for part in tower.modules() if isinstance(part, NewGELUActivation)]
 
 
 def test_t5_is_given_a_mask_token_of_its_own(text_model: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ecgfm import draw
-from ecgfm.model.transformer import Attention, Block, compile_blocks, dropout, sines
+from ecgfm.model.transformer import Attention, Block, compile_blocks, dropout, initialise, sines
 
 WIDTH = 128
 
@@ -50,6 +50,16 @@ def test_a_block_hides_what_is_masked(norm_first: bool) -> None:
         torch.where(mask[..., None], x, 99.0), mask, torch.where(other_mask[..., None], other, -99.0), other_mask
     )
     assert torch.equal(seen[mask], noisy[mask])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (128, 512), (2048, 512)])
+def test_at_the_start_a_map_keeps_the_size_of_what_passes(rows: int, columns: int) -> None:
+    layer = nn.Linear(columns, rows)
+    initialise(layer)
+    assert layer.weight.std().item() == pytest.approx(min(rows, columns) ** -0.5, rel=0.05)
+    initialise(layer, 0.02)
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not layer.bias.any()
 
 
 def test_the_published_order_ends_in_a_norm() -> None:

@@ -3,26 +3,36 @@
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ecgfm.losses import masked
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.patches import PATCH, Signal
 from ecgfm.model.transformer import Block, initialise, sines
 
+NEAR = 5  # patches
+SMALL = 0.02  # weights of a last map: the first guess is near the mean
+
 
 class PatchDecoder(nn.Module):
-    """Mask tokens in the places of the dropped patches, positions, a narrow transformer, 16 samples of every lead."""
+    """Mask tokens in the places of the dropped patches, positions, a narrow transformer, 16 samples of every lead.
+
+    A convolution tells each place of its neighbours, where the published decoder has to learn where those are: in a
+    few hundred steps it does not, and guesses the mean (jobs/LOG.md).
+    """
 
     def __init__(self, towers: TowerConfig):
         super().__init__()
         width = towers.decoder_width
         self.narrow = nn.Linear(towers.width, width)
         self.blank = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        self.near = None if towers.published_layers else nn.Conv1d(width, width, NEAR, padding=NEAR // 2, groups=width)
         self.blocks = nn.ModuleList(
             Block(width, norm_first=True, activation=quick_gelu) for _ in range(towers.decoder_depth)
         )
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, towers.leads * PATCH)
         initialise(self)
+        initialise(self.out, SMALL)
 
     def forward(
         self, tokens: Float[Tensor, "B S D"], kept: Int64[Tensor, "B K"], valid: Bool[Tensor, "B N"]
@@ -32,6 +42,9 @@ class PatchDecoder(nn.Module):
         rows, count, width = len(x), valid.shape[1], x.shape[2]
         patches = self.blank.to(x.dtype).expand(rows, count + 1, width)
         patches = patches.scatter(1, kept[:, :, None].expand(-1, -1, width), x[:, 1:])[:, :count]
+        if self.near is not None:
+            told = self.near((patches * valid[:, :, None]).transpose(1, 2)).transpose(1, 2)
+            patches = patches + functional.gelu(told)
         x = torch.cat((x[:, :1], patches), dim=1) + sines(count + 1, width, x.device)
         mask = torch.cat((torch.ones_like(valid[:, :1]), valid), dim=1)
         for block in self.blocks:
@@ -55,6 +68,7 @@ class TokenDecoder(nn.Module):
         )
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, towers.leads * PATCH)
         initialise(self)
+        initialise(self.out, SMALL)
 
     def forward(self, tokens: Float[Tensor, "B k D"], valid: Bool[Tensor, "B N"]) -> Float[Tensor, "B N P"]:
         tokens = self.narrow(tokens)

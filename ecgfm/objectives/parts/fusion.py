@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from ecgfm import draw
+from ecgfm.model.config import TowerConfig
 from ecgfm.model.transformer import Block, dropout, initialise
 
 
@@ -19,14 +20,16 @@ class Fused(NamedTuple):
 class Fusion(nn.Module):
     """In each layer a sequence attends to itself, then to the other as the layer before left it."""
 
-    def __init__(self, text_width: int, width: int, depth: int, rate: float):
+    def __init__(self, text_width: int, sizes: TowerConfig):
         super().__init__()
+        width, first, layers = sizes.width, not sizes.published_layers, range(sizes.fusion_depth)
         self.ecg_in, self.text_in = nn.Linear(width, width), nn.Linear(text_width, width)
         self.kinds = nn.Parameter(torch.empty(2, width).normal_(std=0.02))
-        self.ecg = nn.ModuleList(Block(width, rate, cross=True) for _ in range(depth))
-        self.text = nn.ModuleList(Block(width, rate, cross=True) for _ in range(depth))
-        self.rate = rate
-        initialise(self)
+        self.ecg = nn.ModuleList(Block(width, sizes.dropout, cross=True, norm_first=first) for _ in layers)
+        self.text = nn.ModuleList(Block(width, sizes.dropout, cross=True, norm_first=first) for _ in layers)
+        self.after = nn.ModuleList(nn.LayerNorm(width) if first else nn.Identity() for _ in Fused._fields)
+        self.rate = sizes.dropout
+        initialise(self, sizes.deviation)
 
     def forward(
         self,
@@ -45,4 +48,4 @@ class Fusion(nn.Module):
             ecg_next = ecg_block(ecg, ecg_mask, text, text_mask, draw.fold(key, 2 * depth))
             text = text_block(text, text_mask, ecg, ecg_mask, draw.fold(key, 2 * depth + 1))
             ecg = ecg_next
-        return Fused(ecg, text, halfway)
+        return Fused(*(norm(x) for norm, x in zip(self.after, (ecg, text, halfway), strict=True)))
