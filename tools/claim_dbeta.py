@@ -122,7 +122,8 @@ def recipe(options: Options, arm: str, seed: int, text: str) -> Run:
     run = recipes.find(["dbeta_paper_small" if arm == "paper" else "dbeta_small"])
     run = replace(run.shrink(run.towers, options.batch, options.steps), seed=seed)
     rates = dict.fromkeys(run.optimizer.rates, options.rate)
-    changes = {"towers.heads": options.heads, "towers.text.name": text, "optimizer.rates": rates}
+    rare = {"cadence.log": 10, "cadence.save": max(1, options.steps // 5), "cadence.evaluate": options.steps}
+    changes = {"towers.heads": options.heads, "towers.text.name": text, "optimizer.rates": rates, **rare}
     if arm != "paper":
         changes["objectives.dbeta.bias"] = -math.log(options.batch - 1)
     without = {"no-match": "etm", "no-ets": "ets"}.get(arm)
