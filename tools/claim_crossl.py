@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import torch
 import tyro
-from claims import Found, Setting, corpus, over_seeds, train_all, write
+from claims import DRAWS, Found, Setting, corpus, landmarks, over_seeds, train_all, write
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import geometry, recipes
@@ -34,7 +34,6 @@ from ecgfm.train.pretraining import Pretraining
 
 KEEPS = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 REGIONS = dict(zip(("limb", "augmented", "precordial"), GROUPS["regions"], strict=True))
-DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,12 @@ def main(claim: Claim) -> None:
     where, truths = corpus(claim, "mimic-iv-ecg", claim.records, pulse=True)
     examined, made = read(Task(where, truths)), arms(base)
     found = train_all(made, claim, where, lambda run, model: examine(examined, run, model))
-    write(claim, "CroSSL: leads that are missing", made, found, {"falls": falls(found)})
+    picture = {"falls": falls(found)}
+    few, whole = "AUC with {} of labels".format, f"AUC, {next(iter(subsets(())))}"
+    found |= landmarks(
+        examined, examined.task, base, claim, lambda way: whole if "100" in way else few(way.removeprefix("probe "))
+    )
+    write(claim, "CroSSL: leads that are missing", made, found, picture)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Every arm is trained from every seed on the same subjects, and examined zero-sho
     heavy-masks      hides as much as the paper does, where dbeta_small hides less
     paper            to the letter of the paper
     shuffled         dbeta on shuffled reports: a control, which must learn nothing of them
+    supervised       the same towers taught by the labels themselves: a mark (tools/supervised.py)
 
 The same command goes on where it was stopped. It ends with jobs/records/<name>/: scorecard.md and .json, of dbeta
 beside its controls; ablation.md, the arms side by side; and record.json, all of it with how it was made. --shards and
@@ -31,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from safetensors.numpy import load_file, save_file
+from supervised import taught
 
 from ecgfm import recipes
 from ecgfm.data import reader, shards
@@ -52,7 +54,7 @@ log = logging.getLogger("ecgfm")
 
 REPOSITORY = Path(__file__).parent.parent
 RECORDS = REPOSITORY / "jobs" / "records"
-ARMS = ("dbeta", "random-reports", "no-match", "no-ets", "heavy-masks", "paper", "shuffled")
+ARMS = ("dbeta", "random-reports", "no-match", "no-ets", "heavy-masks", "paper", "shuffled", "supervised")
 WAYS = ("zero-shot", "probe 1 %", "probe 10 %", "probe 100 %")
 
 
@@ -66,9 +68,9 @@ class Options:
     """Of the synthetic corpus; a tenth of the subjects to choose by, 15 % to examine on."""
     steps: int = 3000
     batch: int = 64
-    heads: int = 4
+    heads: int = 2
     """The dial of the towers, and of the text encoder, which is made from the training reports."""
-    rate: float = 5e-4
+    rate: float = 1.5e-3
     """Highest learning rate, of all arms."""
     seeds: tuple[int, ...] = (0, 1, 2)
     arms: tuple[str, ...] = ARMS
@@ -147,6 +149,8 @@ def _trained(options: Options, task: Task, arm: str, seed: int, folder: Path) ->
         if not Folder(source).exists("manifest.json"):
             controls.shuffle_reports(task.folder, Folder(source))
     run = recipe(options, arm, seed, _text_model(options, task.folder))
+    if arm == "supervised":
+        run = taught(run, task)
     means = Means(partial(reader.read, threads=options.resources.readers), in_process, dict, None)
     work(Job(run, (source,), str(folder), resources=options.resources), means, lambda run, engine: {})
     return load(str(folder), options.resources.device)

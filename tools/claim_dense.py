@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import tyro
-from claims import Found, Setting, corpus, home_of, restored, sized, train_all, with_text, write
+from claims import DRAWS, Found, Setting, corpus, home_of, restored, sized, train_all, with_text, write
 
 from ecgfm import charts, draw, geometry, recipes
 from ecgfm.data.storage import Folder
@@ -33,7 +33,6 @@ from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
 CONTROL = "random features"
-DRAWS = 200
 ADDED: Mapping[str, tuple[str, ...]] = {
     "merit": (),
     **{f"merit + {term}": (term,) for term in dense.TERMS},
@@ -109,7 +108,8 @@ def main(claim: Claim) -> None:
     where, _ = corpus(claim, "mimic-iv-ecg", claim.records)
     others, truths = corpus(claim, "mimic-iv-ecg", claim.records // 2, seed=1)
     base = with_text(recipes.find([f"merit_{claim.recipe}"]), claim, where)
-    held, made, width = Held.of(Task(others, truths), base.towers.width), arms(base, claim.weight), base.towers.width
+    width = sized(base, claim, 0).towers.width
+    held, made = Held.of(Task(others, truths), width), arms(base, claim.weight)
     found = train_all(made, claim, where, lambda run, model: examine(held.vectors(run, model), held.cohort))
     noise = [random_features(len(held.cohort), width, seed) for seed in range(claim.seeds)]
     spectra = {}
@@ -118,7 +118,7 @@ def main(claim: Claim) -> None:
         spectra[name] = spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
     found[CONTROL] = [examine(vectors, held.cohort) for vectors in noise]
     spectra[CONTROL] = spectrum(noise[0])
-    write(claim, "Dense features", made | {CONTROL: base}, found, {"spectrum": charts.spectra(spectra)})
+    write(claim, "Dense features", made, found, {"spectrum": charts.spectra(spectra)})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Literal, cast
 import numpy as np
 import torch
 import tyro
-from claims import Found, Setting, corpus, home_of, over_seeds, restored, sized, train_all, write
+from claims import DRAWS, Found, Setting, corpus, home_of, landmarks, over_seeds, restored, sized, train_all, write
 from matplotlib.figure import Figure as Picture
 from sklearn.feature_selection import mutual_info_classif
 
@@ -41,7 +41,6 @@ CONTROLS: dict[str, Literal["mean", "first"]] = {"mean": "mean", "first": "first
 COUNTS = (1, 2, 4, 8, 16, 32)
 SHOWN = ("k 8 tcr 0", "k 8 tcr 0.02")  # arms of which pages are drawn
 MOST = 2000  # records whose tokens are compared with one another
-DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -182,6 +181,8 @@ def main(claim: Claim) -> None:
             model = restored(run, home_of(claim, name, seed=0))
             batch, _ = next(windows(examined.task.folder, examined.splits["test"].record, run.frame))
             pictures |= {f"{what} {name}": page for what, page in pages(model, batch, run).items()}
+    named = "AUC with {} of labels".format
+    found |= landmarks(examined, examined.task, base, claim, lambda way: named(way.removeprefix("probe ")))
     write(claim, "Fingerprint tokens", made, found, pictures)
 
 

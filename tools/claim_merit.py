@@ -16,24 +16,19 @@ from typing import cast
 import numpy as np
 import torch
 import tyro
-from claims import Found, Setting, corpus, over_seeds, train_all, with_text, write
+from claims import DRAWS, Found, Setting, corpus, embedder, landmarks, over_seeds, train_all, with_text, write
 from matplotlib.figure import Figure as Picture
-from transformers import AutoTokenizer
 
 from ecgfm import recipes
-from ecgfm.embedder import Embedder
 from ecgfm.evaluate import metrics
 from ecgfm.evaluate.embed import windows
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.model.encoded import Encoded
-from ecgfm.model.saved import Card, Saved
 from ecgfm.objectives.merit import Config
 from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
-
-DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -65,12 +60,10 @@ def arms(base: Run) -> dict[str, Run]:
 def examined_by(tasks: Sequence[Examined], run: Run, model: Pretraining) -> Found:
     """AUC and macro F1 of every task and way, and the model's own figures on the first task's test records."""
     found = own(tasks[0], run, model)
-    tokenizer = AutoTokenizer.from_pretrained(run.towers.text.name) if model.towers.text is not None else None
-    card = Card(model.towers.config, run.frame, run.embed, run.words, "", run.steps)
-    embedder = Embedder(Saved(card, model.towers, tokenizer), "cpu")
+    towers = embedder(run, model)
     for task in tasks:
         weights = metrics.resample(task.splits["test"].subject, DRAWS)
-        for way, by_metric in examine(embedder, task, weights).items():
+        for way, by_metric in examine(towers, task, weights).items():
             for metric in ("auc", "f1"):
                 seeds = [metrics.macro(array) for array in by_metric[metric]]
                 found[f"{task.task.set}, {way}, {metric}"] = np.mean(seeds, axis=0).tolist()
@@ -110,12 +103,16 @@ def gains(found: Mapping[str, Sequence[Found]], sets: Sequence[str]) -> Picture:
 
 
 def main(claim: Claim) -> None:
-    where, _ = corpus(claim, "mimic-iv-ecg", claim.records)
+    where, lessons = corpus(claim, "mimic-iv-ecg", claim.records)
     other, truths = corpus(claim, "ptb-xl", claim.records, seed=1)  # other people
     tasks = [read(Task(other, truths if name == "factors" else name)) for name in claim.sets]
-    made = arms(with_text(recipes.find([f"merit_{claim.recipe}"]), claim, where))
+    base = with_text(recipes.find([f"merit_{claim.recipe}"]), claim, where)
+    made = arms(base)
     found = train_all(made, claim, where, lambda run, model: examined_by(tasks, run, model))
-    write(claim, "MERIT", made, found, {"gains": gains(found, claim.sets)})
+    picture = {"gains": gains(found, claim.sets)}
+    fine = read(Task(other, truths))
+    found |= landmarks(fine, Task(where, lessons), base, claim, lambda way: f"factors, {way}, auc")
+    write(claim, "MERIT", made, found, picture)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,19 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure as Picture
+from supervised import taught
+from transformers import AutoTokenizer
 
 from ecgfm.data import reader, shards
 from ecgfm.data.storage import Folder
+from ecgfm.embedder import Embedder
+from ecgfm.evaluate import metrics
+from ecgfm.evaluate.examine import examine
+from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.metrics import Figure, figure
+from ecgfm.evaluate.tasks import Examined, Task
 from ecgfm.model import local_t5
+from ecgfm.model.saved import Card, Saved
 from ecgfm.negatives.stock import in_process
 from ecgfm.run import Resources, Run, describe, override
 from ecgfm.train.checkpoint import newest
@@ -32,6 +40,7 @@ from ecgfm.train.pretraining import Pretraining
 
 # A run's figures by name: the value, and after it what it would be with other subjects, where that is known.
 Found = dict[str, list[float]]
+DRAWS = 200  # of subjects
 Examine = Callable[[Run, Pretraining], Found]
 
 
@@ -51,6 +60,10 @@ class Setting:
     arms: tuple[str, ...] = ()
     """Only these, while trying; without any, all."""
     recipe: Literal["small", "tiny"] = "small"
+    heads: int = 2
+    """The dial of the towers, and of the text encoder."""
+    rate: float = 1.5e-3
+    """Highest learning rate, of all arms."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -72,10 +85,10 @@ def _run(*words: str) -> None:
 
 def with_text(run: Run, setting: Setting, where: str) -> Run:
     """With a text model whose words are those of the corpus's reports, as no hub is asked."""
-    folder = Path(setting.work) / f"text-{run.towers.heads}"
+    folder = Path(setting.work) / f"text-{setting.heads}"
     if not (folder / "config.json").exists():
         reports = shards.table(Folder(where), "reports.parquet", ["text"])["text"].to_pylist()
-        local_t5.make(reports, folder, heads=run.towers.heads)
+        local_t5.make(reports, folder, heads=setting.heads)
     return override(run, {"towers.text.name": str(folder)})
 
 
@@ -94,7 +107,15 @@ def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Ex
 
 
 def sized(run: Run, setting: Setting, seed: int) -> Run:
-    return replace(run.shrink(run.towers, setting.batch, setting.steps), seed=seed)
+    """Of the claim's size; looked at when it is done, and saved a few times on the way."""
+    changes = {
+        "towers.heads": setting.heads,
+        "optimizer.rates": dict.fromkeys(run.optimizer.rates, setting.rate),
+        "cadence.log": 10,
+        "cadence.save": max(1, setting.steps // 5),
+        "cadence.evaluate": setting.steps,
+    }
+    return replace(override(run.shrink(run.towers, setting.batch, setting.steps), changes), seed=seed)
 
 
 def home_of(setting: Setting, arm: str, seed: int) -> Folder:
@@ -116,6 +137,33 @@ def restored(run: Run, home: Folder) -> Pretraining:
     return model.eval()
 
 
+def landmarks(
+    examined: Examined, lessons: Task, base: Run, setting: Setting, named: Callable[[str], str]
+) -> dict[str, list[Found]]:
+    """What a claim stands between: floor, ruler and ceiling, and the same towers taught by the labels of `lessons`.
+
+    `named` says what the claim calls the AUC of "probe 100 %", "probe 10 %" and "probe 1 %".
+    """
+    weights = metrics.resample(examined.splits["test"].subject, DRAWS)
+    found: dict[str, list[Found]] = {
+        mark: [{named("probe 100 %"): metrics.macro(areas).tolist()}]
+        for mark, areas in marks(examined, weights).items()
+    }
+
+    def probed(run: Run, model: Pretraining) -> Found:
+        ways = examine(embedder(run, model), examined, weights).items()
+        return {named(way): np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
+
+    return found | train_all({"supervised": taught(base, lessons)}, setting, lessons.shards, probed)
+
+
+def embedder(run: Run, model: Pretraining) -> Embedder:
+    tokenizer = AutoTokenizer.from_pretrained(run.towers.text.name) if model.towers.text is not None else None
+    return Embedder(
+        Saved(Card(model.towers.config, run.frame, run.embed, run.words, "", run.steps), model.towers, tokenizer)
+    )
+
+
 def over_seeds(runs: Sequence[Found]) -> dict[str, Figure]:
     """Means over seeds; intervals from seeds and, where a figure has them, other subjects."""
     draws = {name: [run[name] if len(run[name]) > 1 else 2 * run[name] for run in runs] for name in runs[0]}
@@ -135,7 +183,7 @@ def write(
     record = {
         "command": command,
         **surroundings(),
-        "arms": {name: describe(arms[name]) for name in figures},
+        "arms": {name: describe(sized(run, setting, 0)) for name, run in arms.items() if name in figures},
         "figures": {name: {what: f.json() for what, f in some.items()} for name, some in figures.items()},
     }
     folder.write("record.json", json.dumps(record, indent=1).encode())

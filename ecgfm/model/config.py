@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ecgfm.model.pool import Project
 from ecgfm.model.text import TableConfig, TextConfig
-from ecgfm.model.transformer import HEAD
+from ecgfm.model.transformer import HEAD, SMALL
 
 # Of the dial. Base is the paper's; D-BETA at large passes 1 B parameters with any text encoder.
 SIZES = {"tiny": 2, "small": 4, "base": 12, "large": 22}
@@ -41,7 +41,7 @@ class TowerConfig:
     @property
     def deviation(self) -> float | None:
         """Of the layers' weights at the start; None is as their width asks (model/transformer.py)."""
-        return 0.02 if self.published_layers else None
+        return SMALL if self.published_layers else None
 
     @property
     def channels(self) -> int:

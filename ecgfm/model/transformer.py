@@ -11,6 +11,7 @@ from torch.nn import functional
 from ecgfm import draw
 
 HEAD = 64  # channels of an attention head
+SMALL = 0.02  # BERT's weights; also those of a last map, so that the first guess is near the mean
 
 
 class Attention(nn.Module):

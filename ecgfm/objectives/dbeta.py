@@ -1,7 +1,7 @@
 """D-BETA: masked words, masked signal, matching and alignment of ECG and report (Pham et al., ICML 2025, 2410.02131).
 
-One masked pass over each side: half of the leads hidden and three quarters of the patches dropped; a quarter of the
-words masked; half of the rows read a far report in the place of their own (N3S).
+One masked pass over each side is fused: half of the leads hidden and three quarters of the patches dropped; a quarter
+of the words masked; half of the rows read a far report in the place of their own (N3S).
 
     mlm   the masked words, from the text after fusion                 cross-entropy
     mem   the dropped patches, from the ECG halfway through fusion     squared error, all leads, normalised per lead
@@ -34,9 +34,9 @@ from ecgfm.model.encoded import Encoded, TextFeatures
 from ecgfm.model.patches import Signal
 from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
-from ecgfm.model.transformer import initialise
+from ecgfm.model.transformer import SMALL, initialise
 from ecgfm.model.views import EcgView, TextView
-from ecgfm.objectives.parts.decoder import SMALL, PatchDecoder, squared_error
+from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 from ecgfm.objectives.parts.fusion import Fused, Fusion
 
 TERMS = ("mlm", "mem", "etm", "ets")

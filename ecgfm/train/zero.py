@@ -45,9 +45,9 @@ class DeepSpeedEngine:
         model: nn.Module,
         groups: Mapping[str, Sequence[nn.Parameter]],
         config: Optimizer,
-        device: str = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
-        stage: Literal[0, 1, 2, 3] = 1,
+        device: str,
+        precision: Literal["fp32", "bf16"],
+        stage: Literal[0, 1, 2, 3],
     ) -> None:
         self.device, self.clip, self.stage = torch.device(device), config.clip, stage
         self.model = model.to(self.device).train()

@@ -56,7 +56,7 @@ def wrap(
     from ecgfm.train import zero
 
     zero._PIECE = 1 << 15  # so that gradients are averaged many times during backward, between a loss's own collectives
-    return zero.DeepSpeedEngine(model, model.groups(), config, precision=precision, stage=stage)
+    return zero.DeepSpeedEngine(model, model.groups(), config, "cpu", precision, stage)
 
 
 def copied(state: State) -> State:

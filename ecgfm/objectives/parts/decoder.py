@@ -8,10 +8,9 @@ from torch.nn import functional
 from ecgfm.losses import masked
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.patches import PATCH, Signal
-from ecgfm.model.transformer import Block, initialise, sines
+from ecgfm.model.transformer import SMALL, Block, initialise, sines
 
 NEAR = 5  # patches
-SMALL = 0.02  # weights of a last map: the first guess is near the mean
 
 
 class PatchDecoder(nn.Module):
