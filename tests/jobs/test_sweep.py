@@ -105,15 +105,15 @@ def test_run_again_it_goes_on_and_repeats_nothing(swept: Path, words: list[str])
 
 def test_asha_gives_up_what_does_worse_and_it_stays_given_up(swept: Path, words: list[str]) -> None:
     # one at a time: the good one, which is finished, is heard of first
-    given = [*words, "--to", str(swept), "--over", f"{HEADS}=1e-3,1e-9", "--resources.trainer-cpus", "2"]
+    given = [*words, "--to", str(swept), "--over", f"{HEADS}=1e-3,0.5", "--resources.trainer-cpus", "2"]
     assert sweep(*given, "--search", "asha") == 0
-    weak = trials(swept)["heads=1e-09,seed=0@1"]
+    weak = trials(swept)["heads=0.5,seed=0@1"]
     assert (weak["state"], weak["reason"]) == ("stopped", "others did better at step 6")
     assert weak["step"] == 6
     before = launches(swept)
     assert sweep(*given, "--search", "asha") == 0
     assert launches(swept) == before
-    assert trials(swept)["heads=1e-09,seed=0@1"]["state"] == "stopped"
+    assert trials(swept)["heads=0.5,seed=0@1"]["state"] == "stopped"
 
 
 def test_words_that_cannot_be_done_are_answered_before_anything_begins(words: list[str], tmp_path: Path) -> None:
