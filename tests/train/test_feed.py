@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ecgfm.data import shards, stream
 from ecgfm.data.plan import Position
@@ -156,7 +157,9 @@ def test_dbeta_learns_from_a_table_of_embeddings(run: Run, made_shards: Path, tm
         assert terms.keys() == {"dbeta/mem", "dbeta/etm", "dbeta/ets"}
         assert all(value.isfinite() for value in terms.values())
         engine.step(loss, terms, 1.0)
-    assert all((value != before[name]).any() for name, value in model.named_parameters())
+    still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
+    # a report is one place there, of which attention takes all, so what asks for it learns nothing
+    assert still <= {name for name in before if ".fusion.ecg." in name and ".norms.1." in name}
     assert "text model" in inputs({"made": str(made_shards)}, feed, model.towers.text)
 
 
