@@ -98,6 +98,8 @@ class Cadence:
     best: str = "held-out/loss"
     """The figure of a watcher by which one checkpoint, the best, stays; every new best is saved."""
     best_is: Literal["lowest", "highest"] = "lowest"
+    wandb: str | None = None
+    """A project of Weights & Biases that is told the figures too (pip install wandb). None: nobody is."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,9 @@ class Resources:
     """Logical CPUs of a worker, of which Ray makes its threads. Half of one leaves a small machine one that reads."""
     negatives_cpus: float = 0.0
     """Logical CPUs of the service of false reports: none where it shares those of the others."""
+    negatives_gpus: float = 0.0
+    """A GPU of the service, or a part of one, up to the tenth that a worker leaves: for Farthest, with faiss-gpu in the
+    place of faiss-cpu. (Not verified: written without a GPU.)"""
     patience: float | None = 60.0
     """Seconds that a step may take before its worker counts as hung; a start, a save, an evaluation may take ten times
     as many. None: for ever."""

@@ -67,7 +67,7 @@ class Options:
     records: int = 12_000
     """Of the synthetic corpus; a tenth of the subjects to choose by, 15 % to examine on."""
     steps: int = 3000
-    batch: int = 64
+    batch: int = 32
     heads: int = 2
     """The dial of the towers, and of the text encoder, which is made from the training reports."""
     rate: float = 1.5e-3

@@ -32,7 +32,7 @@ class Config:
     terms: Mapping[str, float] = field(default_factory=lambda: {"label": 1.0})
 
     columns: ClassVar = ()
-    pools: ClassVar = {"summary": Project("first")}
+    pools: ClassVar = {"summary": Project()}
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self, towers.config.width)

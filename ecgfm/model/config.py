@@ -19,7 +19,7 @@ class TowerConfig:
     heads: int = SIZES["base"]  # attention heads of 64 channels, an even number
     leads: int = 12
     position: Literal["sines", "convolution"] = "sines"  # the convolution is the paper's; it runs before patches drop
-    published_layers: bool = False  # norms after each part, weights as small as BERT's, no convolution in the decoder
+    published_layers: bool = False  # no overlap of convolutions, norms after, weights as small as BERT's; see below
     amplitude: bool = True  # tell the size of each lead, which the norm over time takes away
     dropout: float = 0.0
     text: TextConfig | TableConfig | None = field(default_factory=TextConfig)
@@ -67,5 +67,5 @@ PAPER = TowerConfig(
     published_layers=True,
     amplitude=False,
     dropout=0.1,
-    text=TextConfig(pool=Project("first")),
+    text=TextConfig(pool=Project("first", bounded=True)),
 )

@@ -4,16 +4,15 @@ import math
 from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgfm import draw
 from ecgfm.model.config import TowerConfig
-from ecgfm.model.patches import Signal, Stem
+from ecgfm.model.patches import TYPICAL, PublishedStem, Signal, Stem
 from ecgfm.model.transformer import Block, dropout, initialise, sines
 
-TYPICAL = 0.2  # mV: an ordinary lead's standard deviation
 _POSITION = 0.1  # of a sine beside what a patch holds, which is about 0.6: at 1, towers learn slowly (jobs/LOG.md)
 
 
@@ -33,7 +32,7 @@ class EcgTower(nn.Module):
     def __init__(self, config: TowerConfig):
         super().__init__()
         width, leads = config.width, config.leads
-        self.stem = Stem(leads, config.channels)
+        self.stem = (PublishedStem if config.published_layers else Stem)(leads, config.channels)
         self.norm, self.widen = nn.LayerNorm(config.channels), nn.Linear(config.channels, width)
         self.convolved = ConvolvedPosition(width) if config.position == "convolution" else None
         self.missing = nn.Parameter(torch.empty(leads, width).normal_(std=0.02))
@@ -55,7 +54,8 @@ class EcgTower(nn.Module):
     ) -> EcgFeatures:
         """See only `leads`, and of those only the patches `kept`; N, one past the last patch, keeps none."""
         valid = signal.valid()
-        x = self.stem(signal.millivolts * leads[:, :, None], signal.counts)
+        seen = torch.zeros_like(functional.pad(valid, (0, 1))).scatter(1, kept, True)[:, :-1]
+        x = self._patches(signal.millivolts * leads[:, :, None], signal.counts, seen)
         if self.convolved is not None:  # the paper's order: positions first, over every patch, then dropping
             x = self._embed(x, key) * valid[:, :, None]
             x = take(x + self.convolved(x), kept)
@@ -67,8 +67,14 @@ class EcgTower(nn.Module):
         x = self.before(x)
         for depth, block in enumerate(self.blocks):
             x = block(x, mask, key=draw.fold(key, depth))
-        seen = torch.zeros_like(functional.pad(valid, (0, 1))).scatter(1, kept, True)[:, :-1]
         return EcgFeatures(self.after(x), mask, kept, valid & ~seen, leads)
+
+    def _patches(
+        self, x: Float[Tensor, "B L T"], counts: Int[Tensor, "B"], seen: Bool[Tensor, "B N"]
+    ) -> Float[Tensor, "B N C"]:
+        if isinstance(self.stem, PublishedStem):  # no sample reaches two patches, but a dropped one its norm
+            return self.stem(x, counts)
+        return self.stem(x, seen)
 
     def _embed(self, x: Float[Tensor, "B N C"], key: Int64[Tensor, "B"] | None) -> Float[Tensor, "B N D"]:
         return dropout(self.widen(self.norm(x)), self.dropout, draw.fold(key, -1))

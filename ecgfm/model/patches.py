@@ -15,6 +15,8 @@ from torch.nn import functional
 from ecgfm.batch import Batch, Channels
 
 PATCH = 16  # samples; 32 ms at 500 Hz
+TYPICAL = 0.2  # mV: an ordinary lead's standard deviation
+KERNEL = 7  # of the convolutions: a patch is told of 38 samples on either side of it
 
 
 class Signal(NamedTuple):
@@ -65,6 +67,32 @@ def first(count: Int[Tensor, "B"], size: int) -> Bool[Tensor, "B {size}"]:
 
 
 class Stem(nn.Module):
+    """Four convolutions of stride 2 that overlap, after each a norm over time and GELU.
+
+    What is not seen, padding and dropped patches alike, is zero at every layer and in no moment of a norm, so nothing
+    of it reaches a patch that is. A wave that a patch's edge cuts is seen by both sides, where maps of pairs have to
+    learn it anew for each of 16 places (jobs/LOG.md).
+    """
+
+    def __init__(self, leads: int, channels: int):
+        super().__init__()
+        sizes = (leads, channels // 2, channels // 2, channels, channels)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(a, b, KERNEL, stride=2, padding=KERNEL // 2, bias=False) for a, b in pairwise(sizes)
+        )
+        for layer in self.layers:
+            nn.init.kaiming_normal_(layer.weight)
+        self.norms = nn.ModuleList(GroupNorm(size) for size in sizes[1:])
+
+    def forward(self, x: Float[Tensor, "B L T"], seen: Bool[Tensor, "B N"]) -> Float[Tensor, "B N C"]:
+        x = x * seen.repeat_interleave(PATCH, dim=1)[:, None] / TYPICAL
+        for layer, norm, step in zip(self.layers, self.norms, (8, 4, 2, 1), strict=True):
+            inside = seen.repeat_interleave(step, dim=1)[:, None]
+            x = functional.gelu(norm(layer(x) * inside, inside)) * inside
+        return x.transpose(1, 2)
+
+
+class PublishedStem(nn.Module):
     """Four convolutions of kernel 2 and stride 2, a norm over time after the first, GELU after each.
 
     A convolution whose stride is its kernel is a linear map of pairs, so no sample reaches two patches.
@@ -93,8 +121,7 @@ def pairs(x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T/2 2*C"]:
 class TimeNorm(nn.Module):
     """GroupNorm of one channel per group, over the valid part of each recording, in fp32.
 
-    Padding is zero and the map before has no bias, so the moments over all of time, times T / count, are those of the
-    valid part: padding cannot move them, and they cost one pass.
+    Padding is zero, as the map before has no bias.
     """
 
     def __init__(self, channels: int):
@@ -105,8 +132,33 @@ class TimeNorm(nn.Module):
     def forward(self, x: Float[Tensor, "B T C"], count: Int[Tensor, "B"]) -> Float[Tensor, "B T C"]:
         with torch.autocast(x.device.type, enabled=False):
             dtype, x = x.dtype, x.float()
-            share = (x.shape[1] / count.clamp(min=1))[:, None, None]
-            variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-            mean, square = mean * share, (variance + mean.square()) * share
-            scale = self.weight * (square - mean.square()).clamp(min=0).add(1e-5).rsqrt()
+            variance, mean = moments(x, 1, (x.shape[1] / count.clamp(min=1))[:, None, None])
+            scale = self.weight * variance.add(1e-5).rsqrt()
             return torch.addcmul(self.bias - mean * scale, x, scale).to(dtype)
+
+
+class GroupNorm(nn.Module):
+    """GroupNorm of sixteen channels each over what is `inside`, in fp32; elsewhere x is zero."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.groups = max(1, channels // 16)
+        self.weight = nn.Parameter(torch.ones(channels, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, x: Float[Tensor, "B C T"], inside: Bool[Tensor, "B 1 T"]) -> Float[Tensor, "B C T"]:
+        with torch.autocast(x.device.type, enabled=False):
+            dtype, x = x.dtype, x.float()
+            share = x.shape[2] / inside.sum(2).clamp(min=1)
+            variance, mean = moments(x.unflatten(1, (self.groups, -1)), (2, 3), share[:, :, None, None])
+            each = x.shape[1] // self.groups
+            scale = variance.add(1e-5).rsqrt().flatten(1).repeat_interleave(each, 1)[:, :, None] * self.weight
+            mean = mean.flatten(1).repeat_interleave(each, 1)[:, :, None]
+            return torch.addcmul(self.bias - mean * scale, x, scale).to(dtype)
+
+
+def moments(x: Tensor, over: int | tuple[int, ...], share: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean of the part of x that is seen, 1 / `share` of all; the rest is zero. One pass over x."""
+    variance, mean = torch.var_mean(x, dim=over, correction=0, keepdim=True)
+    mean, square = mean * share, (variance + mean.square()) * share
+    return (square - mean.square()).clamp(min=0), mean

@@ -13,9 +13,14 @@ from ecgfm.model.transformer import Attention, initialise
 
 @dataclass(frozen=True)
 class Project:
-    """The first token, or the mean of all, through a linear map and tanh: one vector."""
+    """One vector by a linear map: of the first token, of the mean of all, or of mean and largest of each channel.
 
-    over: Literal["first", "mean"] = "first"
+    A mean alone hardly tells of what happens once in ten seconds, and a token made to read needs many steps to find
+    it: where labels teach, 300 steps come to an AUC of 0.75, 0.71 and, with the largest, 0.81 (jobs/LOG.md).
+    """
+
+    over: Literal["first", "mean", "peaks"] = "peaks"
+    bounded: bool = False  # through tanh, as the paper's vectors are; most channels soon stand at its ends
 
     def build(self, tokens: int, width: int) -> "Projection":
         """For tokens of width `tokens`, into vectors of width `width`."""
@@ -26,13 +31,21 @@ class Projection(nn.Module):
     def __init__(self, config: Project, tokens: int, width: int):
         super().__init__()
         self.config = config
-        self.map = nn.Linear(tokens, width)
+        self.map = nn.Linear(tokens * (2 if config.over == "peaks" else 1), width)
 
     def forward(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B D"]:
+        made = self.map(self._read(tokens, mask))
+        return torch.tanh(made) if self.config.bounded else made
+
+    def _read(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B _"]:
         if self.config.over == "first":
-            return torch.tanh(self.map(tokens[:, 0]))
+            return tokens[:, 0]
         weight = mask / mask.sum(1, keepdim=True).clamp(min=1)
-        return torch.tanh(self.map(torch.einsum("bne,bn->be", tokens, weight.to(tokens.dtype))))
+        mean = torch.einsum("bne,bn->be", tokens, weight.to(tokens.dtype))
+        if self.config.over == "mean":
+            return mean
+        largest = tokens.masked_fill(~mask[:, :, None], torch.finfo(tokens.dtype).min).amax(1)
+        return torch.cat((mean, largest), dim=1)
 
 
 @dataclass(frozen=True)

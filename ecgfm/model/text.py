@@ -31,7 +31,7 @@ class TextConfig:
     """An encoder of words, trained with the rest."""
 
     name: str = "google/flan-t5-base"  # on the Hugging Face hub, or a folder
-    pool: Project = field(default_factory=lambda: Project("mean"))  # T5 has no token made to stand for the whole
+    pool: Project = field(default_factory=lambda: Project("peaks"))  # T5 has no token made to stand for the whole
 
 
 @dataclass(frozen=True)

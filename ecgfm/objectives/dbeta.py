@@ -52,17 +52,20 @@ class Config:
     leads: float = 0.5  # hidden
     tokens: float = 0.75  # dropped
     far: float = 0.5  # rows that read a far report
-    published_ets: bool = False  # on what fusion reads; no norm, scale or bias; identical reports are negatives
+    published_ets: bool = False  # the paper's contrast, and its vectors: see above
     scale: float = 10.0  # at the start, of ets
     bias: float = -math.log(1023)  # likewise: -log(world batch - 1) makes the prior right
 
     columns: ClassVar = ("text", "far")
-    pools: ClassVar = {"summary": Project("first")}
 
     def __post_init__(self):
         unknown = set(self.terms) - set(TERMS)
         if unknown or not self.terms:
             raise ValueError(f"terms {sorted(self.terms)}: D-BETA has {', '.join(TERMS)}, and needs at least one")
+
+    @property
+    def pools(self) -> dict[str, Project]:
+        return {"summary": Project("first", bounded=True) if self.published_ets else Project()}
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self, towers)

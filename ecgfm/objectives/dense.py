@@ -67,7 +67,7 @@ class Config:
 
     @property
     def pools(self) -> dict[str, Any]:
-        return {OWN: Project("first")} if self.of != "text" and self.pool == OWN else {}
+        return {OWN: Project()} if self.of != "text" and self.pool == OWN else {}
 
     def build(self, towers: Towers) -> "Objective":
         if self.of != "ecg" and towers.text is None:

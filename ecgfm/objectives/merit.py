@@ -12,7 +12,7 @@ of one subject and identical reports. It cannot pass log N; near it, it says tha
 
 The paper's abstract gives the two branches. Not known are weights, masks, towers and temperature. Here three quarters
 of the patches are dropped for mem, as ST-MEM does, and the report meets the whole recording; both scales are learnt,
-InfoNCE's from MERL's 1 / 0.07. Vectors are means over tokens, so that an arm with mem alone has a vector as well.
+InfoNCE's from MERL's 1 / 0.07. Vectors are taken over all tokens, so that an arm with mem alone has one as well.
 """
 
 import math
@@ -34,7 +34,7 @@ from ecgfm.model.views import EcgView, TextView
 from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 
 TERMS = ("mem", "contrast", "bound")
-POOL = "mean"
+POOL = "merit"
 MOST = 100.0  # of InfoNCE's scale, as in CLIP: beyond it, single pairs decide the gradient
 
 
@@ -49,7 +49,7 @@ class Config:
     scale: float = 1 / 0.07  # at the start
     bias: float = -math.log(1023)  # likewise, of the sigmoid loss: -log(world batch - 1) makes the prior right
 
-    pools: ClassVar = {POOL: Project("mean")}
+    pools: ClassVar = {POOL: Project()}
 
     def __post_init__(self):
         unknown = set(self.terms) - set(TERMS)

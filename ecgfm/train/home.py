@@ -14,10 +14,10 @@ from types import TracebackType
 from rich.console import Console
 
 from ecgfm.data.storage import Folder
-from ecgfm.run import Resources, Run
+from ecgfm.run import Resources, Run, describe
 from ecgfm.train import claim
 from ecgfm.train.checkpoint import Checkpoints, Place, State
-from ecgfm.train.journal import Board, Journal
+from ecgfm.train.journal import Board, Journal, Tracker
 from ecgfm.train.lock import sole_writer
 from ecgfm.train.meter import Line, Meter
 
@@ -56,6 +56,10 @@ class Home:
         self._checkpoints.rewind(place.step)
         claim.record(self.folder, self.run, self.inputs, self.resources, place.step, origin)
         meter.files = [Journal(self.folder, place.step), Board(self.folder, place.step)]
+        if project := self.run.cadence.wandb:
+            tracker = Tracker(self.folder, project, describe(self.run))
+            meter.files.append(tracker)
+            self._stack.callback(tracker.close)
         meter.line = Line(self.run.steps, self._checkpoints, Console())
         self._flush = meter.flush
         self._stack.callback(meter.flush)

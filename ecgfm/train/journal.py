@@ -1,15 +1,17 @@
-"""What a run's figures are kept in: metrics.jsonl, and TensorBoard's files beside it.
+"""What a run's figures are kept in: metrics.jsonl, TensorBoard's files beside it, and W&B for who asks for it.
 
 A row holds the figures of one step. Names that begin with "time/" depend on the machine; all others are the curve,
 which a run that was stopped and started again repeats.
 """
 
+import hashlib
 import json
 import math
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -73,3 +75,36 @@ class Board:
         if not self.folder.is_local:
             for file in self.place.iterdir():
                 self.folder.write(f"tensorboard/{file.name}", file.read_bytes())
+
+
+class Tracker:
+    """Weights & Biases: the figures and the recipe; nothing of the machine, the code or the command. Where its server
+    cannot be reached, WANDB_MODE=offline keeps them in the run's folder. Steps made again after a kill are told again.
+    """
+
+    def __init__(self, folder: Folder, project: str, recipe: Mapping[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise ValueError(f"--cadence.wandb {project}: the package is not there: pip install wandb") from None
+        name = folder.uri.partition("?")[0].rstrip("/").rpartition("/")[2]
+        quiet = {"console": "off", "disable_git": True, "disable_code": True, "silent": True}
+        self.run = wandb.init(
+            project=project,
+            name=name,
+            id=hashlib.sha256(folder.uri.encode()).hexdigest()[:16],  # a run that goes on is the same one there
+            resume="allow",
+            config=dict(recipe),
+            dir=folder.path("") if folder.is_local else tempfile.mkdtemp(),
+            settings=wandb.Settings(**quiet, x_disable_meta=True, x_disable_stats=True),
+        )
+        self.run.define_metric("*", step_metric="step")
+
+    def append(self, row: Row) -> None:
+        self.run.log(dict(row))
+
+    def flush(self) -> None:
+        """It sends by itself."""
+
+    def close(self) -> None:
+        self.run.finish()

@@ -95,6 +95,11 @@ def fitted(resources: Resources, cluster: Mapping[str, float]) -> Resources:
             f"the cluster has {gpus:g} GPUs, and the run needs one for each of its {resources.workers} workers: lower "
             "--resources.workers, or train on CPUs with --resources.device cpu"
         )
+    if resources.negatives_gpus > gpus - (_GPU * resources.workers if device == "cuda" else 0):
+        raise ValueError(
+            f"the cluster has {gpus:g} GPUs, and no {resources.negatives_gpus:g} of one is left for the service of false "
+            "reports: lower --resources.negatives-gpus"
+        )
     return replace(resources, device=device)
 
 
@@ -122,7 +127,11 @@ def _worker(job: Job, watching: Watching, folder: str) -> None:
         os.chdir(folder)
     resources = job.resources
     read = partial(_streamed, tasks=resources.readers)
-    work(job, Means(read, service(resources.negatives_cpus), ray.train.report, resources.patience), watching)
+    work(
+        job,
+        Means(read, service(resources.negatives_cpus, resources.negatives_gpus), ray.train.report, resources.patience),
+        watching,
+    )
 
 
 def _streamed(

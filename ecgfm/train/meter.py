@@ -17,7 +17,7 @@ from ecgfm.data.plan import Position
 from ecgfm.losses.gather import world
 from ecgfm.run import Run
 from ecgfm.train.checkpoint import Checkpoints
-from ecgfm.train.journal import Board, Journal, Row
+from ecgfm.train.journal import Board, Journal, Row, Tracker
 
 _PLAIN = 10.0  # seconds between lines where no terminal shows them
 _PEAKS = {  # dense bf16, FLOP/s, by a part of the device's name; the first that fits
@@ -39,7 +39,7 @@ class Meter:
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self.run, self.device, self.peak = run, device, peak(device)
-        self.files: list[Journal | Board] = []
+        self.files: list[Journal | Board | Tracker] = []
         self.line: Line | None = None
         self._counter: FlopCounterMode | None = None
         self._restart()
@@ -83,12 +83,20 @@ class Meter:
             self.line.append(row)
 
     def _times(self, step: int) -> dict[str, float]:
-        """Of the slowest process. Seconds of a step, and the share of them that it waited for its batches, and in that
-        for false reports."""
+        """Of the slowest process: seconds of a step, and the share of them that it waited for its batches, and in that
+        for false reports. Of each process: seconds of a step without those waits; in them it may wait for others, as
+        every step ends for all at once."""
         elapsed = time.perf_counter() - self._start
-        pace, waited, negatives = largest(
-            [elapsed / self._made, self._waited / elapsed, self._negatives / elapsed], self.device
+        each = everyone(
+            [
+                elapsed / self._made,
+                self._waited / elapsed,
+                self._negatives / elapsed,
+                (elapsed - self._waited) / self._made,
+            ],
+            self.device,
         )
+        pace, waited, negatives, _ = map(max, zip(*each, strict=True))
         times = {
             "time/clock": time.time(),
             "time/records_per_second": self.run.batch / pace,
@@ -97,6 +105,8 @@ class Meter:
             "time/negatives": negatives,
             "time/left": (self.run.steps - step) * pace,
         }
+        if len(each) > 1:
+            times |= {f"time/worker/{rank}": busy for rank, (*_, busy) in enumerate(each)}
         if self.peak and self._counter:
             times["time/mfu"] = self._counter.get_total_flops() / pace / self.peak
         return times
@@ -105,13 +115,14 @@ class Meter:
         self._start, self._waited, self._negatives, self._made = time.perf_counter(), 0.0, 0.0, 0
 
 
-def largest(values: list[float], device: torch.device) -> list[float]:
-    """Each at its largest over processes, which all ask together."""
+def everyone(values: list[float], device: torch.device) -> list[list[float]]:
+    """Those of each process, which all ask together."""
     if world() == 1:
-        return values
-    found = torch.tensor(values, dtype=torch.float64, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return found.tolist()
+        return [values]
+    own = torch.tensor(values, dtype=torch.float64, device=device)
+    found = [torch.empty_like(own) for _ in range(world())]
+    dist.all_gather(found, own)
+    return [one.tolist() for one in found]
 
 
 def due(step: int, every: int, steps: int) -> bool:
@@ -152,6 +163,9 @@ class Line:
         parts = [f"step {row['step']:,}/{self.steps:,}", f"loss {row['loss']:.4f}", *terms]
         parts.append(f"{row['time/records_per_second']:,.0f} records/s")
         parts.append(f"waited {row['time/waited']:.0%} (false reports {row['time/negatives']:.0%})")
+        workers = [value for name, value in row.items() if name.startswith("time/worker/")]
+        if workers:
+            parts.append(f"workers {min(workers):.2f} to {max(workers):.2f} s")
         if "time/mfu" in row:
             parts.append(f"MFU {row['time/mfu']:.0%}")
         parts.append(f"{_duration(row['time/left'])} left")

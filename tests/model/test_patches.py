@@ -7,7 +7,7 @@ import torch
 from batches import fill_padding, make
 from torch import nn
 
-from ecgfm.model.patches import PATCH, Signal, Stem, read
+from ecgfm.model.patches import PATCH, TYPICAL, PublishedStem, Signal, Stem, read
 
 
 def test_millivolts_are_signal_times_scale_plus_offset_about_the_mean() -> None:
@@ -41,7 +41,7 @@ def test_a_flat_lead_stays_flat() -> None:
     assert read(flat).patches().abs().max() < 1e-3  # and not the rounding errors of its mean, blown up
 
 
-def published(stem: Stem) -> nn.Sequential:
+def published(stem: PublishedStem) -> nn.Sequential:
     """The same maps as the convolutions, norm and activations of torch."""
     layers: list[nn.Module] = []
     for place, layer in enumerate(stem.maps):
@@ -52,8 +52,8 @@ def published(stem: Stem) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def test_the_stem_is_four_convolutions_with_one_group_norm() -> None:
-    stem, x = Stem(12, 64), torch.randn(2, 12, 320)
+def test_the_published_stem_is_four_convolutions_with_one_group_norm() -> None:
+    stem, x = PublishedStem(12, 64), torch.randn(2, 12, 320)
     torch.testing.assert_close(
         stem(x, torch.tensor([20, 20])), published(stem)(x).transpose(1, 2), atol=1e-5, rtol=1e-4
     )
@@ -64,20 +64,53 @@ def test_patches_go_back_to_millivolts() -> None:
     torch.testing.assert_close(signal.restore(signal.patches()), signal.millivolts)
 
 
-def test_ten_seconds_are_312_patches() -> None:
+def test_the_stem_is_four_convolutions_each_with_a_group_norm() -> None:
+    stem, x = Stem(12, 64), torch.randn(2, 12, 320)
+    layers: list[nn.Module] = []
+    for conv in stem.layers:
+        layers += [conv, nn.GroupNorm(conv.out_channels // 16, conv.out_channels), nn.GELU()]
+    expected = nn.Sequential(*layers)(x / TYPICAL).transpose(1, 2)
+    torch.testing.assert_close(stem(x, torch.ones(2, 20, dtype=torch.bool)), expected, atol=1e-5, rtol=1e-4)
+
+
+def published_on(stem: PublishedStem, signal: Signal) -> torch.Tensor:
+    return stem(signal.millivolts, signal.counts)
+
+
+def ours_on(stem: Stem, signal: Signal) -> torch.Tensor:
+    return stem(signal.millivolts, signal.valid())
+
+
+BOTH = pytest.mark.parametrize(("kind", "on"), [(Stem, ours_on), (PublishedStem, published_on)])
+
+
+@BOTH
+def test_ten_seconds_are_312_patches(kind, on) -> None:
     signal = read(make(records=1, samples=5000, ragged=False))
-    assert Stem(12, 64)(signal.millivolts, signal.counts).shape == (1, 312, 64)
+    assert on(kind(12, 64), signal).shape == (1, 312, 64)
 
 
-def test_padding_of_any_length_changes_nothing() -> None:
+def test_what_is_dropped_reaches_no_patch_that_is_kept() -> None:
+    """Neither through the overlap of convolutions nor through the moments of a norm."""
+    stem, x = Stem(12, 64), torch.randn(2, 12, 320)
+    kept = torch.arange(20) % 3 > 0
+    hidden, seen = (~kept).repeat_interleave(PATCH), kept.expand(2, -1)
+    one, other = (stem(x.masked_fill(hidden, fill), seen) for fill in (0.0, 9.0))
+    assert torch.equal(one, other)
+    assert not one[:, ~kept].any()
+    assert not torch.equal(one[:, kept], stem(x, torch.ones_like(seen))[:, kept])
+
+
+@BOTH
+def test_padding_of_any_length_changes_nothing(kind, on) -> None:
     """A norm over time that counted the padding would move every valid patch."""
-    stem, batch = Stem(12, 64), make()
+    stem, batch = kind(12, 64), make()
     signal = read(batch)
-    together = stem(signal.millivolts, signal.counts)
+    together = on(stem, signal)
     for row in range(len(batch)):
         end = int(batch.length[row])
         alone = read(replace(batch[row : row + 1], signal=batch.signal[row : row + 1, :, :end]))
-        expected = stem(alone.millivolts, alone.counts)
+        expected = on(stem, alone)
         torch.testing.assert_close(together[row, : end // PATCH], expected[0], atol=1e-5, rtol=1e-4)
 
 

@@ -8,18 +8,25 @@ from ecgfm.model.pool import Bottleneck, Project, Queries
 
 def test_first_reads_the_first_token() -> None:
     pool, tokens, mask = Project("first").build(6, 4), torch.randn(3, 5, 6), torch.ones(3, 5, dtype=torch.bool)
+    torch.testing.assert_close(pool(tokens, mask), pool.map(tokens[:, 0]))
+
+
+def test_the_paper_s_vectors_are_bounded() -> None:
+    pool, tokens, mask = Project("first", True).build(6, 4), torch.randn(3, 5, 6), torch.ones(3, 5, dtype=torch.bool)
     torch.testing.assert_close(pool(tokens, mask), torch.tanh(pool.map(tokens[:, 0])))
 
 
-def test_mean_reads_what_is_not_padding() -> None:
-    pool, tokens = Project("mean").build(6, 4), torch.randn(3, 5, 6)
+@pytest.mark.parametrize("over", ["mean", "peaks"])
+def test_padding_is_not_read(over: str) -> None:
+    pool, tokens = Project(over).build(6, 4), torch.randn(3, 5, 6)
     mask = torch.arange(5) < torch.tensor([[5], [2], [1]])
     for row, count in enumerate((5, 2, 1)):
-        expected = torch.tanh(pool.map(tokens[row, :count].mean(0)))
-        torch.testing.assert_close(pool(tokens, mask)[row], expected)
+        own = tokens[row, :count]
+        read = own.mean(0) if over == "mean" else torch.cat((own.mean(0), own.amax(0)))
+        torch.testing.assert_close(pool(tokens, mask)[row], pool.map(read))
 
 
-@pytest.mark.parametrize("over", ["first", "mean"])
+@pytest.mark.parametrize("over", ["first", "mean", "peaks"])
 def test_width_may_change(over: str) -> None:
     assert Project(over).build(6, 4)(torch.randn(2, 3, 6), torch.ones(2, 3, dtype=torch.bool)).shape == (2, 4)
 

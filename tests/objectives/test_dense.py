@@ -48,7 +48,7 @@ def test_what_it_asks_for_follows_from_what_it_does() -> None:
     assert dense.Config(of="text", read=TextView(far=0.5)).columns == ("text", "far", "visits")
     assert dense.Config(read=TextView(far=0.5)).columns == ("visits",)
     assert dense.Config().pools.keys() == {"summary"}
-    assert dense.Config(of="text").pools == dense.Config(pool="mean").pools == {}
+    assert dense.Config(of="text").pools == dense.Config(pool=merit.POOL).pools == {}
     with pytest.raises(ValueError, match="dense has balance, orthogonality, consistency"):
         dense.Config(terms={"balanc": 1.0})
 
@@ -115,9 +115,11 @@ def test_beside_another_method_it_makes_no_pass_of_its_own(of: Of, text_model: s
 
 def test_on_another_method_s_vector(text_model: str) -> None:
     view = EcgView(tokens=0.5)
-    model = build(text_model, dense.Config(pool="mean", seen=view), merit=merit.Config())
+    model = build(text_model, dense.Config(pool=merit.POOL, seen=view), merit=merit.Config())
     encoded = Encoded(model.towers, paired(), 1)
-    _, covariance = spectrum.moments(functional.normalize(encoded.embed(view, "mean"), dim=-1), torch.ones(ROWS) > 0)
+    _, covariance = spectrum.moments(
+        functional.normalize(encoded.embed(view, merit.POOL), dim=-1), torch.ones(ROWS) > 0
+    )
     made = model.objectives["dense"](encoded)["orthogonality"]
     torch.testing.assert_close(made, spectrum.orthogonality(covariance))
     with pytest.raises(ValueError, match="no pool 'fingerprint' is built; there are mean"):

@@ -1,11 +1,14 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ecgfm.data.storage import Folder
-from ecgfm.train.journal import METRICS, Board, Journal, rows
+from ecgfm.recipes import find
+from ecgfm.run import describe
+from ecgfm.train.journal import METRICS, Board, Journal, Tracker, rows
 
 
 @pytest.fixture(params=["disk", "object store"])
@@ -47,3 +50,22 @@ def test_tensorboard_shows_the_curve_that_went_on(folder: Folder) -> None:
     shown = EventAccumulator(folder.path("tensorboard"))
     shown.Reload()
     assert [(event.step, event.value) for event in shown.Scalars("toy/loss")] == [(1, 1), (2, 1), (3, 1), (4, 2)]
+
+
+def test_weights_and_biases_is_told_figures_and_nothing_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for _ in range(2):  # a run that goes on is the same one there
+        tracker = Tracker(Folder(str(tmp_path / "run@1")), "ecg", describe(find(["dbeta_tiny"])))
+        tracker.append({"step": 7, "toy/loss": 0.25})
+        tracker.close()
+    files = [*(tmp_path / "run@1" / "wandb").glob("*run-*/run-*.wandb")]
+    assert len(files) == 2
+    assert len({file.name for file in files}) == 1
+    for file in files:
+        told = file.read_bytes()
+        assert b"toy/loss" in told
+        assert b"run@1" in told
+        assert socket.gethostname().encode() not in told
+        assert str(tmp_path).encode() not in told

@@ -41,6 +41,9 @@ def test_gpus_are_used_where_there_are_any() -> None:
     assert fitted(Resources(device="cpu"), {"CPU": 2, "GPU": 1}).device == "cpu"
     with pytest.raises(ValueError, match="has 1 GPUs, and the run needs one for each of its 2 workers"):
         fitted(Resources(workers=2), {"CPU": 8, "GPU": 1})
+    assert fitted(Resources(negatives_gpus=0.1), {"CPU": 2, "GPU": 1}).negatives_gpus == 0.1
+    with pytest.raises(ValueError, match=r"no 0.2 of one is left for the service"):
+        fitted(Resources(negatives_gpus=0.2), {"CPU": 2, "GPU": 1})
     with pytest.raises(ValueError, match="has 0 GPUs"):
         fitted(Resources(device="cuda"), {"CPU": 8})
 

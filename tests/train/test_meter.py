@@ -87,12 +87,24 @@ def test_a_row_says_how_fast_it_went(folder: Folder, monkeypatch: pytest.MonkeyP
 
 
 def test_the_slowest_process_is_what_counts() -> None:
-    assert ranks.run(2, _largest) == [[2.0, 5.0], [2.0, 5.0]]
+    for made in ranks.run(2, _slow_and_slower):
+        assert made["time/worker/0"] == pytest.approx(0.02, rel=0.5)
+        assert made["time/worker/1"] == pytest.approx(0.08, rel=0.5)
+        assert made["time/step"] >= made["time/worker/1"]
+        assert made["time/records_per_second"] == pytest.approx(RUN.batch / made["time/step"])
 
 
-def _largest() -> list[float]:
-    rank = dist.get_rank()
-    return module.largest([1.0 + rank, 5.0 - rank], torch.device("cpu"))
+class _Kept(list):
+    flush = None
+
+
+def _slow_and_slower() -> dict[str, float]:
+    kept: list = _Kept()
+    meter = Meter(replace(RUN, cadence=Cadence(log=1)), torch.device("cpu"))
+    meter.files = [kept]  # type: ignore[list-item]
+    time.sleep(0.02 + 0.06 * dist.get_rank())
+    meter.step(1, {"loss": 1.0})
+    return kept[0]
 
 
 def test_operations_are_counted_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
