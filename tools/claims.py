@@ -55,7 +55,7 @@ class Setting:
     records: int = 12_000
     """Of each corpus."""
     steps: int = 3000
-    batch: int = 32
+    batch: int = 64
     seeds: int = 3
     arms: tuple[str, ...] = ()
     """Only these, while trying; without any, all."""

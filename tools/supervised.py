@@ -31,8 +31,13 @@ class Config:
     least: int = 10
     terms: Mapping[str, float] = field(default_factory=lambda: {"label": 1.0})
 
+    pool: Project = field(default_factory=Project)
+
     columns: ClassVar = ()
-    pools: ClassVar = {"summary": Project()}
+
+    @property
+    def pools(self) -> dict[str, Project]:
+        return {"summary": self.pool}
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self, towers.config.width)
@@ -63,7 +68,7 @@ class Objective(nn.Module):
         return {"label": masked.mean(value.mean(1), told)}
 
 
-def taught(run: Run, task: Task) -> Run:
+def taught(run: Run, task: Task, pool: Project = Project()) -> Run:  # noqa: B008  (a pool is a value)
     """The recipe with labels in the place of its methods."""
-    config = Config(task.shards, task.labels, task.least)
+    config = Config(task.shards, task.labels, task.least, pool=pool)
     return replace(run, objectives={"supervised": config}, embed="summary", negatives=None)

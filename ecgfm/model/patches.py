@@ -71,7 +71,7 @@ class Stem(nn.Module):
 
     What is not seen, padding and dropped patches alike, is zero at every layer and in no moment of a norm, so nothing
     of it reaches a patch that is. A wave that a patch's edge cuts is seen by both sides, where maps of pairs have to
-    learn it anew for each of 16 places (jobs/LOG.md).
+    learn it anew for each of 16 places (tools/compare_pools.py).
     """
 
     def __init__(self, leads: int, channels: int):

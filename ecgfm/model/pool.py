@@ -15,12 +15,12 @@ from ecgfm.model.transformer import Attention, initialise
 class Project:
     """One vector by a linear map: of the first token, of the mean of all, or of mean and largest of each channel.
 
-    A mean alone hardly tells of what happens once in ten seconds, and a token made to read needs many steps to find
-    it: where labels teach, 300 steps come to an AUC of 0.75, 0.71 and, with the largest, 0.81 (jobs/LOG.md).
+    A mean alone hardly tells of what happens once in ten seconds, and a token made to read needs many steps to find it
+    (tools/compare_pools.py).
     """
 
     over: Literal["first", "mean", "peaks"] = "peaks"
-    bounded: bool = False  # through tanh, as the paper's vectors are; most channels soon stand at its ends
+    bounded: bool = False  # through tanh, as the paper's vectors are: slower to learn as well
 
     def build(self, tokens: int, width: int) -> "Projection":
         """For tokens of width `tokens`, into vectors of width `width`."""

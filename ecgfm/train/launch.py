@@ -97,8 +97,8 @@ def fitted(resources: Resources, cluster: Mapping[str, float]) -> Resources:
         )
     if resources.negatives_gpus > gpus - (_GPU * resources.workers if device == "cuda" else 0):
         raise ValueError(
-            f"the cluster has {gpus:g} GPUs, and no {resources.negatives_gpus:g} of one is left for the service of false "
-            "reports: lower --resources.negatives-gpus"
+            f"the cluster has {gpus:g} GPUs, and no {resources.negatives_gpus:g} of one is left for the service of "
+            "false reports: lower --resources.negatives-gpus"
         )
     return replace(resources, device=device)
 

@@ -1,0 +1,58 @@
+"""How fast towers learn from labels, by how their tokens become a vector and by how their convolutions lie.
+
+    python tools/compare_pools.py --to jobs/records/pools@1 --steps 300 --seeds 1
+
+What labels themselves do not teach in so many steps, no method without labels does. Found: the mean AUC over findings
+of probes on the test records.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tyro
+from claims import DRAWS, Found, Setting, corpus, embedder, train_all, write
+from supervised import taught
+
+from ecgfm import recipes
+from ecgfm.evaluate import metrics
+from ecgfm.evaluate.examine import examine
+from ecgfm.evaluate.tasks import Examined, Task, read
+from ecgfm.model.pool import Project
+from ecgfm.run import Run
+from ecgfm.train.pretraining import Pretraining
+
+POOLS = {
+    "first token, bounded": Project("first", bounded=True),
+    "first token": Project("first"),
+    "mean": Project("mean"),
+    "mean and largest, bounded": Project("peaks", bounded=True),
+    "mean and largest": Project("peaks"),
+}
+
+
+@dataclass(frozen=True)
+class Claim(Setting):
+    to: str = "jobs/records/pools@1"
+
+
+def arms(base: Run, task: Task) -> dict[str, Run]:
+    published = replace(base, towers=replace(base.towers, published_layers=True))
+    made = {name: taught(base, task, pool) for name, pool in POOLS.items()}
+    return made | {"mean and largest, published layers": taught(published, task)}
+
+
+def probed(examined: Examined, run: Run, model: Pretraining) -> Found:
+    weights = metrics.resample(examined.splits["test"].subject, DRAWS)
+    ways = examine(embedder(run, model), examined, weights).items()
+    return {f"AUC, {way}": np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
+
+
+def main(claim: Claim) -> None:
+    task = Task(*corpus(claim, "mimic-iv-ecg", claim.records))
+    examined, made = read(task), arms(recipes.find([f"fingerprint_{claim.recipe}"]), task)
+    found = train_all(made, claim, task.shards, lambda run, model: probed(examined, run, model))
+    write(claim, "Pools and convolutions, taught by labels", made, found, {})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Claim, description=__doc__))
