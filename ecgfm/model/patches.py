@@ -77,11 +77,10 @@ class Stem(nn.Module):
     def __init__(self, leads: int, channels: int):
         super().__init__()
         sizes = (leads, channels // 2, channels // 2, channels, channels)
-        self.layers = nn.ModuleList(
-            nn.Conv1d(a, b, KERNEL, stride=2, padding=KERNEL // 2, bias=False) for a, b in pairwise(sizes)
-        )
-        for layer in self.layers:
+        layers = [nn.Conv1d(a, b, KERNEL, stride=2, padding=KERNEL // 2, bias=False) for a, b in pairwise(sizes)]
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight)
+        self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(GroupNorm(size) for size in sizes[1:])
 
     def forward(self, x: Float[Tensor, "B L T"], seen: Bool[Tensor, "B N"]) -> Float[Tensor, "B N C"]:

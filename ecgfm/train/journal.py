@@ -96,7 +96,7 @@ class Tracker:
             resume="allow",
             config=dict(recipe),
             dir=folder.path("") if folder.is_local else tempfile.mkdtemp(),
-            settings=wandb.Settings(**quiet, x_disable_meta=True, x_disable_stats=True),
+            settings=wandb.Settings(**quiet, host="", x_disable_meta=True, x_disable_stats=True),
         )
         self.run.define_metric("*", step_metric="step")
 

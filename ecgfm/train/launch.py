@@ -95,7 +95,8 @@ def fitted(resources: Resources, cluster: Mapping[str, float]) -> Resources:
             f"the cluster has {gpus:g} GPUs, and the run needs one for each of its {resources.workers} workers: lower "
             "--resources.workers, or train on CPUs with --resources.device cpu"
         )
-    if resources.negatives_gpus > gpus - (_GPU * resources.workers if device == "cuda" else 0):
+    taken = _GPU * resources.workers if device == "cuda" else 0
+    if resources.negatives_gpus and taken + resources.negatives_gpus > gpus + 1e-6:  # 0.9 + 0.1 is no exact sum
         raise ValueError(
             f"the cluster has {gpus:g} GPUs, and no {resources.negatives_gpus:g} of one is left for the service of "
             "false reports: lower --resources.negatives-gpus"
