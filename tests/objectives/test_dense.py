@@ -122,7 +122,7 @@ def test_on_another_method_s_vector(text_model: str) -> None:
     )
     made = model.objectives["dense"](encoded)["orthogonality"]
     torch.testing.assert_close(made, spectrum.orthogonality(covariance))
-    with pytest.raises(ValueError, match="no pool 'fingerprint' is built; there are mean"):
+    with pytest.raises(ValueError, match="no pool 'fingerprint' is built; there are merit"):
         build(text_model, dense.Config(pool="fingerprint"), merit=merit.Config())
     with pytest.raises(ValueError, match="give the towers a text encoder"):
         dense.Config(of="text").build(build(text_model, dense.Config()).towers)

@@ -23,7 +23,7 @@ class Config:
 
     terms: Mapping[str, float] = field(default_factory=lambda: {"variance": 0.5})
     says: str = "variance"
-    over: str = "first"
+    over: str = "peaks"
     columns: ClassVar = ()
 
     @property
