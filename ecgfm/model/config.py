@@ -19,7 +19,7 @@ class TowerConfig:
     heads: int = SIZES["base"]  # attention heads of 64 channels, an even number
     leads: int = 12
     position: Literal["sines", "convolution"] = "sines"  # the convolution is the paper's; it runs before patches drop
-    published_layers: bool = False  # no overlap of convolutions, norms after, weights as small as BERT's; see below
+    published_layers: bool = False  # no overlapping convolutions, norms after each part, BERT's small weights
     amplitude: bool = True  # tell the size of each lead, which the norm over time takes away
     dropout: float = 0.0
     text: TextConfig | TableConfig | None = field(default_factory=TextConfig)

@@ -88,9 +88,9 @@ def test_a_row_says_how_fast_it_went(folder: Folder, monkeypatch: pytest.MonkeyP
 
 def test_the_slowest_process_is_what_counts() -> None:
     for made in ranks.run(2, _slow_and_slower):
-        assert made["time/worker/0"] == pytest.approx(0.02, rel=0.5)
-        assert made["time/worker/1"] == pytest.approx(0.08, rel=0.5)
-        assert made["time/step"] >= made["time/worker/1"]
+        assert 0.02 <= made["time/worker/0"] < made["time/worker/1"]
+        assert made["time/worker/1"] >= 1.0
+        assert made["time/step"] == pytest.approx(made["time/worker/1"])  # nobody waited for a batch
         assert made["time/records_per_second"] == pytest.approx(RUN.batch / made["time/step"])
 
 
@@ -102,7 +102,7 @@ def _slow_and_slower() -> dict[str, float]:
     kept: list = _Kept()
     meter = Meter(replace(RUN, cadence=Cadence(log=1)), torch.device("cpu"))
     meter.files = [kept]  # type: ignore[list-item]
-    time.sleep(0.02 + 0.06 * dist.get_rank())
+    time.sleep(1.0 if dist.get_rank() else 0.02)
     meter.step(1, {"loss": 1.0})
     return kept[0]
 
