@@ -47,7 +47,7 @@ def swept(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill(trial: Path) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not steps(Folder(str(trial))) and time.monotonic() < end:
         time.sleep(0.02)
     os.kill(int((trial / "lock").read_text().split()[1]), signal.SIGKILL)

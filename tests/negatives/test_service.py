@@ -78,7 +78,7 @@ def test_when_it_is_away_for_too_long_the_run_is_told(band: Stock) -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="has not answered for 2 s, and the run does not go on with others"):
         client(*questions(1)[0])()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     os.kill(stopped, signal.SIGCONT)
     np.testing.assert_array_equal(client(*questions(1)[0])(), band.choice()(*questions(1)[0]))
 
@@ -86,7 +86,7 @@ def test_when_it_is_away_for_too_long_the_run_is_told(band: Stock) -> None:
 def test_it_ends_when_nobody_asks_and_another_takes_its_place(band: Stock) -> None:
     client = Client(band, 0.5, idle=2.0)
     first = pid(band)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while is_up(band) and time.monotonic() < end:
         time.sleep(0.1)
     assert not is_up(band)
