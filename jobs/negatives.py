@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ecgfm.data import shards
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import file_name, lexical
+from ecgfm.negatives.embed import lexical
 from ecgfm.negatives.embed_on_ray import Work, check, embed
 from ecgfm.negatives.stock import texts
+from ecgfm.negatives.vectors import file_name
 
 
 @dataclass(frozen=True, kw_only=True)

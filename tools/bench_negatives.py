@@ -28,10 +28,10 @@ from ecgfm.data import shards
 from ecgfm.data.plan import Position
 from ecgfm.data.shards import Manifest, Shard
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import Embeddings, file_name
 from ecgfm.negatives.index import FarIndex, FarLists
 from ecgfm.negatives.service import Client
 from ecgfm.negatives.stock import Ask, Stock, in_process
+from ecgfm.negatives.vectors import Embeddings, file_name
 from ecgfm.recipes import find
 from ecgfm.run import Band, Farthest
 from ecgfm.train.feed import Feed

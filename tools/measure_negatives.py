@@ -27,10 +27,10 @@ from ecgfm.data.synthetic.report import report
 from ecgfm.data.synthetic.shapes.mimic_iv_ecg import DIALECTS
 from ecgfm.negatives.balance import balanced, bounds
 from ecgfm.negatives.band import Band
-from ecgfm.negatives.choose import choose
+from ecgfm.negatives.choose import Choice, choose
 from ecgfm.negatives.embed import Encoder, lexical, neural
 from ecgfm.negatives.index import FarIndex, FarLists
-from ecgfm.negatives.measure import Choice, Variety, shortcut, show, true_after_all, variety
+from ecgfm.negatives.measure import Variety, shortcut, show, true_after_all, variety
 
 BANDS = ((0.0, 0.25), (0.0, 0.5), (0.0, 0.75), (0.25, 0.75), (0.5, 0.9))
 ROWS = 160_000  # shown to each classifier, or one epoch and its examination

@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int16
-from scipy.signal import resample_poly
 
 from ecgfm.data.record import LEADS, Signal
 from ecgfm.run import Frame
@@ -45,6 +44,8 @@ def _resampled(samples: np.ndarray, channels: Signal, frame: Frame) -> Float32[n
     millivolts = ((samples - baseline) / gain).astype(np.float32)
     if channels.rate == frame.rate:
         return millivolts
+    from scipy.signal import resample_poly  # a second, in each of Ray's processes, and most of them resample nothing
+
     ratio = Fraction(frame.rate / channels.rate).limit_denominator(1000)
     # beyond its ends the signal goes on along the line through them: padding with zeros would ring
     return resample_poly(millivolts, ratio.numerator, ratio.denominator, axis=1, padtype="line").astype(np.float32)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
-from scipy import stats
+from scipy.special import stdtrit
 
 from ecgfm import draw
 
@@ -137,6 +137,6 @@ def figure(runs: Sequence[Float64[np.ndarray, "m"]]) -> Figure:
         return Figure(float(values[0]), float(low), float(high))
     subjects, seeds = np.nanvar(draws), values.var(ddof=1) / len(runs)
     freedom = (len(runs) - 1) * ((subjects + seeds) / seeds) ** 2 if seeds else np.inf
-    reach = np.sqrt(subjects + seeds) * stats.t.ppf((1 + _SURE) / 2, freedom)
+    reach = np.sqrt(subjects + seeds) * stdtrit(freedom, (1 + _SURE) / 2)
     middle = values.mean()
     return Figure(float(middle), float(middle - reach), float(middle + reach), tuple(values.tolist()))

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer, PretrainedConfig
-from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
 from ecgfm import draw
@@ -36,7 +35,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """Embeddings of the distinct reports, by report number, as negatives/embed.py writes them. They are not trained."""
+    """Embeddings of the distinct reports by report number, as negatives/vectors.py writes them; not trained."""
 
     path: str
     pool: Project = field(default_factory=Project)
@@ -150,6 +149,8 @@ class KeyedDropout(nn.Module):
 
 def fuse_gelus(model: nn.Module) -> None:
     """T5's GELU is written out in seven passes over its widest layer; torch has the same in one."""
+    from transformers.activations import NewGELUActivation  # two seconds, which whoever builds a T5 has spent already
+
     for name, part in [*model.named_modules()]:
         if isinstance(part, NewGELUActivation):
             model.set_submodule(name, nn.GELU(approximate="tanh"))

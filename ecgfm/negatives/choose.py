@@ -1,11 +1,15 @@
 """The paper's choice of a false report: one of the farthest, as a pure function of (seed, step, record)."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Int32, Int64
 
 from ecgfm.draw import uniform
 from ecgfm.negatives.index import FarLists
+
+Choice = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]  # reports, records, seed, step -> reports
 
 
 def choose(

@@ -16,8 +16,9 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import Embeddings, Encoder, file_name, hash_of_texts
+from ecgfm.negatives.embed import Encoder
 from ecgfm.negatives.stock import texts
+from ecgfm.negatives.vectors import Embeddings, file_name, hash_of_texts
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the records, drawn anew, have a false report. A text-only classifier learns from
 examined on the second; what counts is its AUC of true against false, and 0.5 is no shortcut.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from ecgfm.draw import uniform
-
-Choice = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]  # reports, records, seed, step -> reports
+from ecgfm.negatives.choose import Choice
 
 
 @dataclass(frozen=True)

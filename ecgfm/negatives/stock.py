@@ -14,10 +14,9 @@ from jaxtyping import Float64
 from ecgfm.data import shards
 from ecgfm.data.storage import Folder
 from ecgfm.negatives.balance import balanced
-from ecgfm.negatives.choose import choose
-from ecgfm.negatives.embed import Embeddings, file_name, lexical
+from ecgfm.negatives.choose import Choice, choose
 from ecgfm.negatives.index import FarIndex, FarLists
-from ecgfm.negatives.measure import Choice
+from ecgfm.negatives.vectors import Embeddings, file_name
 from ecgfm.run import Band, Farthest, describe
 
 log = logging.getLogger(__name__)
@@ -49,6 +48,8 @@ class Stock:
                 f"jobs/negatives.py --shards {' '.join(map(str, folders))} --encoder {how.encoder}"
             )
         if not found:
+            from ecgfm.negatives.embed import lexical  # scikit-learn and transformers, which nobody else here needs
+
             lexical(said).write(home, name)
         where = (*found, home)[0]
         key = _key(how, Embeddings.read(where, name, said), use(folders, shares))

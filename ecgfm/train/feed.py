@@ -25,8 +25,8 @@ from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
 from ecgfm.model.text import TableConfig, TextConfig
-from ecgfm.negatives.embed import Embeddings
 from ecgfm.negatives.stock import Ask, Stock, in_process, texts
+from ecgfm.negatives.vectors import Embeddings
 from ecgfm.run import Run
 
 _TOKENS = "tokens.safetensors"

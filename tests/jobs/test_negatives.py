@@ -8,8 +8,9 @@ import pytest
 from conftest import REPOSITORY
 
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import Embeddings, Encoder, file_name, lexical, neural
+from ecgfm.negatives.embed import Encoder, lexical, neural
 from ecgfm.negatives.stock import texts
+from ecgfm.negatives.vectors import Embeddings, file_name
 from jobs.negatives import main
 
 pytestmark = pytest.mark.ray

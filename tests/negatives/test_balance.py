@@ -4,7 +4,7 @@ import pytest
 from ecgfm.negatives import balance
 from ecgfm.negatives.balance import balanced, bounds, weights
 from ecgfm.negatives.band import LEAK
-from ecgfm.negatives.embed import Embeddings
+from ecgfm.negatives.vectors import Embeddings
 
 
 def reports(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ecgfm.negatives.band import LEAK, Band
-from ecgfm.negatives.embed import Embeddings
+from ecgfm.negatives.vectors import Embeddings
 
 
 def vectors(reports: int, d: int = 8, seed: int = 0) -> np.ndarray:

@@ -4,7 +4,8 @@ from transformers import BertConfig, BertModel
 
 from ecgfm.data.storage import Folder
 from ecgfm.model import local_t5
-from ecgfm.negatives.embed import GRID, Embeddings, Encoder, lexical, neural
+from ecgfm.negatives.embed import Encoder, lexical, neural
+from ecgfm.negatives.vectors import GRID, Embeddings
 
 TEXTS = [
     "sinus rhythm. normal ecg",

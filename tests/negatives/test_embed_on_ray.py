@@ -6,9 +6,10 @@ import torch
 
 from ecgfm.data.storage import Folder
 from ecgfm.model import local_t5
-from ecgfm.negatives.embed import Embeddings, Encoder, file_name
+from ecgfm.negatives.embed import Encoder
 from ecgfm.negatives.embed_on_ray import Work, check, embed, in_order, part_name
 from ecgfm.negatives.stock import texts
+from ecgfm.negatives.vectors import Embeddings, file_name
 
 pytestmark = pytest.mark.ray
 

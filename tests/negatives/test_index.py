@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgfm.negatives.embed import Embeddings
 from ecgfm.negatives.index import FarIndex, FarLists
+from ecgfm.negatives.vectors import Embeddings
 
 
 def vectors(rng: np.random.Generator, reports: int, d: int = 16, distinct: int | None = None) -> np.ndarray:

@@ -7,8 +7,9 @@ from made import Corpus, make
 
 from ecgfm.data.reader import open_reader
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import Embeddings, file_name, lexical
+from ecgfm.negatives.embed import lexical
 from ecgfm.negatives.stock import Stock, texts, use
+from ecgfm.negatives.vectors import Embeddings, file_name
 from ecgfm.run import Band, Farthest, Frame
 
 pytestmark = pytest.mark.ray
