@@ -19,8 +19,11 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+import ray.train
 import tyro
 from local_cluster import Cluster
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
 from record import recipe, table, write
 
 from ecgfm.data.storage import Folder
@@ -58,6 +61,29 @@ def once(words: tuple[str, ...], way: str, folder: Path, warm: int) -> dict[str,
         "data wait": median(row["time/waited"] - row["time/negatives"] for row in steady),
         "false reports' wait": median(row["time/negatives"] for row in steady),
     }
+
+
+def reporting(times: int = 20) -> float:
+    """Seconds that a report keeps a worker."""
+    with Cluster() as cluster:
+        os.environ.update({name: cluster.environment[name] for name in cluster.environment if name.startswith("RAY_")})
+        ray.init(logging_level="ERROR", log_to_driver=False)
+        kept = RunConfig(storage_path=str(cluster.folder / "results"))
+        result = TorchTrainer(
+            _report, train_loop_config={"times": times}, scaling_config=ScalingConfig(), run_config=kept
+        ).fit()
+        ray.shutdown()
+    assert result.metrics
+    return result.metrics["seconds"]
+
+
+def _report(config: dict[str, int]) -> None:
+    found = [0.0]
+    for step in range(config["times"]):
+        time.sleep(1)
+        start = time.perf_counter()
+        ray.train.report({"step": step, "seconds": median(found)})
+        found.append(time.perf_counter() - start)
 
 
 def steps(folder: Path) -> list[dict[str, float]]:
@@ -105,8 +131,11 @@ def main(
     base = middle[ways[0]]["CPU s per step"]
     shown = [{"": way, "CPU": f"{row['CPU s per step'] / base - 1:+.1%}"} | row for way, row in middle.items()]
     print("\n".join(table(shown)))
+    report = reporting()
+    print(f"a report to Ray takes {1000 * report:.1f} ms")
     if record:
-        said = f"Medians of {times} runs of each, in turn; CPU as compared with {ways[0]}"
+        said = f"Medians of {times} runs of each, in turn; CPU as compared with {ways[0]}; a report to Ray takes "
+        said += f"{1000 * report:.1f} ms"
         write(record, "What Ray and DeepSpeed cost", said, shown, recipe=recipe(to / f"{ways[0]}-0"), runs=found)
 
 

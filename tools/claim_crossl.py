@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, corpus, landmarks, over_seeds, train_all, write
+from claims import DRAWS, Found, Setting, all_sized, corpus, landmarks, over_seeds, train_all, write
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import geometry, recipes
@@ -165,7 +165,7 @@ def main(claim: Claim) -> None:
     found |= landmarks(
         examined, examined.task, base, claim, lambda way: whole if "100" in way else few(way.removeprefix("probe "))
     )
-    write(claim, "CroSSL: leads that are missing", made, found, picture)
+    write(claim, "CroSSL: leads that are missing", all_sized(made, claim), found, picture)
 
 
 if __name__ == "__main__":

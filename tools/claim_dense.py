@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, corpus, home_of, restored, sized, train_all, with_text, write
+from claims import DRAWS, Found, Setting, all_sized, corpus, home_of, restored, sized, train_all, with_text, write
 
 from ecgfm import charts, draw, geometry, recipes
 from ecgfm.data.storage import Folder
@@ -118,7 +118,7 @@ def main(claim: Claim) -> None:
         spectra[name] = spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
     found[CONTROL] = [examine(vectors, held.cohort) for vectors in noise]
     spectra[CONTROL] = spectrum(noise[0])
-    write(claim, "Dense features", made, found, {"spectrum": charts.spectra(spectra)})
+    write(claim, "Dense features", all_sized(made, claim), found, {"spectrum": charts.spectra(spectra)})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,20 @@ from typing import Literal, cast
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, corpus, home_of, landmarks, over_seeds, restored, sized, train_all, write
+from claims import (
+    DRAWS,
+    Found,
+    Setting,
+    all_sized,
+    corpus,
+    home_of,
+    landmarks,
+    over_seeds,
+    restored,
+    sized,
+    train_all,
+    write,
+)
 from matplotlib.figure import Figure as Picture
 from sklearn.feature_selection import mutual_info_classif
 
@@ -183,7 +196,7 @@ def main(claim: Claim) -> None:
             pictures |= {f"{what} {name}": page for what, page in pages(model, batch, run).items()}
     named = "AUC with {} of labels".format
     found |= landmarks(examined, examined.task, base, claim, lambda way: named(way.removeprefix("probe ")))
-    write(claim, "Fingerprint tokens", made, found, pictures)
+    write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures)
 
 
 if __name__ == "__main__":

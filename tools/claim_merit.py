@@ -16,7 +16,19 @@ from typing import cast
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, corpus, embedder, landmarks, over_seeds, train_all, with_text, write
+from claims import (
+    DRAWS,
+    Found,
+    Setting,
+    all_sized,
+    corpus,
+    embedder,
+    landmarks,
+    over_seeds,
+    train_all,
+    with_text,
+    write,
+)
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import recipes
@@ -112,7 +124,7 @@ def main(claim: Claim) -> None:
     picture = {"gains": gains(found, claim.sets)}
     fine = read(Task(other, truths))
     found |= landmarks(fine, Task(where, lessons), base, claim, lambda way: f"factors, {way}, auc")
-    write(claim, "MERIT", made, found, picture)
+    write(claim, "MERIT", all_sized(made, claim), found, picture)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,11 @@ def sized(run: Run, setting: Setting, seed: int) -> Run:
     return replace(override(run.shrink(run.towers, setting.batch, setting.steps), changes), seed=seed)
 
 
+def all_sized(arms: Mapping[str, Run], setting: Setting) -> dict[str, Run]:
+    """As its first seed trains each."""
+    return {name: sized(run, setting, 0) for name, run in arms.items()}
+
+
 def home_of(setting: Setting, arm: str, seed: int) -> Folder:
     return Folder(f"{setting.work}/{Path(setting.to).name}/{_plain(arm)}-{seed}")
 
@@ -173,17 +178,17 @@ def over_seeds(runs: Sequence[Found]) -> dict[str, Figure]:
 def write(
     setting: Setting,
     title: str,
-    arms: Mapping[str, Run],
+    runs: Mapping[str, Run],
     found: Mapping[str, Sequence[Found]],
     pictures: Mapping[str, Picture],
 ) -> None:
-    """record.json, README.md and the pictures."""
+    """record.json, README.md and the pictures. `runs` are the arms as they were trained."""
     folder, command = Folder(setting.to), shlex.join(["python", *sys.argv])
-    figures = {name: over_seeds(runs) for name, runs in found.items() if runs}
+    figures = {name: over_seeds(seeds) for name, seeds in found.items() if seeds}
     record = {
         "command": command,
         **surroundings(),
-        "arms": {name: describe(sized(run, setting, 0)) for name, run in arms.items() if name in figures},
+        "arms": {name: describe(run) for name, run in runs.items() if name in figures},
         "figures": {name: {what: f.json() for what, f in some.items()} for name, some in figures.items()},
     }
     folder.write("record.json", json.dumps(record, indent=1).encode())
