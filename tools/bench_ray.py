@@ -1,20 +1,21 @@
 """What Ray and DeepSpeed cost: the same recipe in one process with the torch engine, with DeepSpeed at each stage, and
 under Ray with both, one after another and over again, so that all meet the same weather.
 
-    python tools/bench_ray.py --to demo/bench-ray -- dbeta_small --steps 60 --shards demo/shards --towers.text.name ...
+    python tools/bench_ray.py --to demo/bench-ray -- dbeta_small --steps 200 --shards demo/shards --towers.text.name ...
 
 What follows "--" are the words of jobs/pretrain.py without --to. CPU seconds are those of all processes, Ray's own
-included, between two moments of a run, divided by the steps made in between; all at the same niceness and with one
+included, from the command to the last step, less those of a run of a few steps, divided by the steps that the one makes
+more than the other: so what starts is not counted, and what is read ahead is. All at the same niceness and with one
 thread. The launch is the time from the command to the end of the first step; waits are shares of a step, without the
-first ones.
+first ones. A report to Ray is timed in one worker on its own, one every second, as a run makes one per evaluation.
 """
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -39,25 +40,46 @@ WAYS = {
 _EVEN = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 
 
-def once(words: tuple[str, ...], way: str, folder: Path, warm: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Ran:
+    cpu: float  # seconds of all processes, to the last step
+    launch: float  # seconds to the first
+    steps: list[dict[str, float]]
+
+
+def once(words: tuple[str, ...], way: str, folder: Path) -> Ran:
     """One run, from the command to its end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    spent: dict[int, float] = {}  # by process, also of those that ended
+    seen, total = 0, 0.0
     with Cluster() if "Ray" in way else nullcontext() as cluster:
         environment = cluster.environment if cluster else dict(os.environ)
         command = [sys.executable, str(COMMAND), *words, *WAYS[way], "--cadence.log", "1", "--to", str(folder)]
         started = time.time()
         with Path(f"{folder}.log").open("w") as said:
             driver = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
-        samples = [*_samples(driver, cluster, folder, warm)]
+        while driver.poll() is None:
+            time.sleep(0.25)
+            for process in [psutil.Process(driver.pid), *(cluster.processes() if cluster else [])]:
+                with suppress(psutil.Error):
+                    spent[process.pid] = sum(process.cpu_times()[:2])
+            if (made := len(steps(folder))) > seen:
+                seen, total = made, sum(spent.values())
     if driver.returncode:
         raise RuntimeError(f"{way} ended with {driver.returncode}: see {folder}.log")
-    (first, before), (last, after) = samples[0], samples[-1]
     made = steps(folder)
-    steady = [row for row in made if row["step"] > warm]
+    return Ran(total, made[0]["time/clock"] - started, made)
+
+
+def compared(words: tuple[str, ...], way: str, folder: Path, few: int) -> dict[str, float]:
+    """A run of all steps against one of a few."""
+    short = once((*words, "--steps", str(few)), way, Path(f"{folder}-short"))
+    long = once(words, way, folder)
+    steady = long.steps[few:]
     return {
-        "CPU s per step": (after - before) / (last - first),
+        "CPU s per step": (long.cpu - short.cpu) / len(steady),
         "step, s": median(row["time/step"] for row in steady),
-        "launch, s": made[0]["time/clock"] - started,
+        "launch, s": long.launch,
         "data wait": median(row["time/waited"] - row["time/negatives"] for row in steady),
         "false reports' wait": median(row["time/negatives"] for row in steady),
     }
@@ -92,40 +114,20 @@ def steps(folder: Path) -> list[dict[str, float]]:
     return [{name: value or 0.0 for name, value in row.items()} for row in made if "loss" in row]
 
 
-def _samples(driver: subprocess.Popen, cluster: Cluster | None, folder: Path, warm: int) -> Iterator[tuple[int, float]]:
-    """(step, CPU seconds of all processes so far) now and then, once it is warm."""
-    seen = warm - 1
-    while driver.poll() is None:
-        time.sleep(0.05)
-        made = steps(folder)
-        if made and (step := int(made[-1]["step"])) > seen:
-            seen = step
-            yield step, _spent(driver.pid, cluster)
-
-
-def _spent(driver: int, cluster: Cluster | None) -> float:
-    total = 0.0
-    for process in [psutil.Process(driver), *(cluster.processes() if cluster else [])]:
-        with suppress(psutil.Error):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
-
-
 def main(
     words: tyro.conf.Positional[tuple[str, ...]],
     /,
     to: Path,
     ways: tuple[str, ...] = (*WAYS,),
     times: int = 3,
-    warm: int = 10,
+    few: int = 20,
     record: Path | None = None,
 ) -> None:
     os.environ.update(_EVEN)
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for time_ in range(times):
         for way in ways:
-            found[way].append(once(words, way, to / f"{way.replace(' ', '-')}-{time_}", warm))
+            found[way].append(compared(words, way, to / f"{way.replace(' ', '-')}-{time_}", few))
             print(way, found[way][-1], flush=True)
     middle = {way: {name: median(run[name] for run in runs) for name in runs[0]} for way, runs in found.items()}
     base = middle[ways[0]]["CPU s per step"]
@@ -136,7 +138,8 @@ def main(
     if record:
         said = f"Medians of {times} runs of each, in turn; CPU as compared with {ways[0]}; a report to Ray takes "
         said += f"{1000 * report:.1f} ms"
-        write(record, "What Ray and DeepSpeed cost", said, shown, recipe=recipe(to / f"{ways[0]}-0"), runs=found)
+        first = recipe(to / f"{ways[0].replace(' ', '-')}-0")
+        write(record, "What Ray and DeepSpeed cost", said, shown, recipe=first, runs=found)
 
 
 if __name__ == "__main__":
