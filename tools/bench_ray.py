@@ -7,12 +7,14 @@ What follows "--" are the words of jobs/pretrain.py without --to. CPU seconds ar
 included, from the command to the last step, less those of a run of a few steps, divided by the steps that the one makes
 more than the other: so what starts is not counted, and what is read ahead is. All at the same niceness and with one
 thread. The launch is the time from the command to the end of the first step; waits are shares of a step, without the
-first ones. A report to Ray is timed in one worker on its own, one every second, as a run makes one per evaluation.
+first ones. A report to Ray is timed in one worker on its own, one in three seconds; a run makes one per evaluation. (A
+second one would wait until the first was fetched, a second or two.)
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -85,27 +87,33 @@ def compared(words: tuple[str, ...], way: str, folder: Path, few: int) -> dict[s
     }
 
 
-def reporting(times: int = 20) -> float:
-    """Seconds that a report keeps a worker."""
+def reporting() -> float:
+    """Seconds that a report keeps a worker, in a process of its own: Ray reads its settings as it is imported."""
     with Cluster() as cluster:
-        os.environ.update({name: cluster.environment[name] for name in cluster.environment if name.startswith("RAY_")})
+        command = [sys.executable, "-c", "import bench_ray; print(bench_ray.timed_reports())"]
+        said = subprocess.run(
+            command, cwd=Path(__file__).parent, env=cluster.environment, capture_output=True, text=True
+        )
+    if said.returncode:
+        raise RuntimeError(f"reports could not be timed:\n{said.stderr}")
+    return float(said.stdout.split()[-1])
+
+
+def timed_reports(times: int = 10) -> float:
+    with tempfile.TemporaryDirectory() as scratch:
+        found = Path(scratch) / "seconds"
+
+        def report() -> None:
+            for step in range(times):
+                time.sleep(3)
+                start = time.perf_counter()
+                ray.train.report({"step": step})
+                with found.open("a") as file:
+                    file.write(f"{time.perf_counter() - start}\n")
+
         ray.init(logging_level="ERROR", log_to_driver=False)
-        kept = RunConfig(storage_path=str(cluster.folder / "results"))
-        result = TorchTrainer(
-            _report, train_loop_config={"times": times}, scaling_config=ScalingConfig(), run_config=kept
-        ).fit()
-        ray.shutdown()
-    assert result.metrics
-    return result.metrics["seconds"]
-
-
-def _report(config: dict[str, int]) -> None:
-    found = [0.0]
-    for step in range(config["times"]):
-        time.sleep(1)
-        start = time.perf_counter()
-        ray.train.report({"step": step, "seconds": median(found)})
-        found.append(time.perf_counter() - start)
+        TorchTrainer(report, scaling_config=ScalingConfig(), run_config=RunConfig(storage_path=scratch)).fit()
+        return median(float(line) for line in found.read_text().split())
 
 
 def steps(folder: Path) -> list[dict[str, float]]:
