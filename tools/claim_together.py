@@ -10,6 +10,7 @@ probes of the vector that the recipe embeds by.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import tyro
@@ -79,14 +80,15 @@ def main(claim: Claim) -> None:
     where, truths = corpus(claim, "mimic-iv-ecg", claim.records)
     task = Task(where, truths)
     examined = read(task)
+    look = partial(examined_by, examined)
     made = {name: with_text(recipes.find([f"{name}_{claim.recipe}"]), claim, where) for name in (TOGETHER, *ALONE)}
     runs = all_sized(made, claim)
-    found = train_all(made, claim, where, lambda run, model: examined_by(examined, run, model))
+    found = train_all(made, claim, where, look)
     for name in ALONE:
         steps = as_dear(claim, made[name], made[TOGETHER])
         longer, called = replace(claim, steps=steps), f"{name}, {steps} steps"
         runs[called] = sized(made[name], longer, 0)
-        found |= train_all({called: made[name]}, longer, where, lambda run, model: examined_by(examined, run, model))
+        found |= train_all({called: made[name]}, longer, where, look)
     picture = {"side by side": side_by_side(found)}
     found |= landmarks(examined, task, made[TOGETHER], claim, lambda way: f"{way}, AUC")
     write(claim, "Together, and each alone", runs, found, picture)

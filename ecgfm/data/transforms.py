@@ -44,7 +44,7 @@ def _resampled(samples: np.ndarray, channels: Signal, frame: Frame) -> Float32[n
     millivolts = ((samples - baseline) / gain).astype(np.float32)
     if channels.rate == frame.rate:
         return millivolts
-    from scipy.signal import resample_poly  # a second, in each of Ray's processes, and most of them resample nothing
+    from scipy.signal import resample_poly  # a second to import, which only those who resample spend
 
     ratio = Fraction(frame.rate / channels.rate).limit_denominator(1000)
     # beyond its ends the signal goes on along the line through them: padding with zeros would ring
