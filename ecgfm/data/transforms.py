@@ -1,11 +1,10 @@
 """From a stored signal to the fixed frame a run reads: so many seconds at so many samples per second."""
 
-from fractions import Fraction
-
 import numpy as np
 from jaxtyping import Bool, Float32, Int16
 
 from ecgfm.data.record import LEADS, Signal
+from ecgfm.data.resample import resampled
 from ecgfm.run import Frame
 
 
@@ -42,13 +41,7 @@ def fit(
 def _resampled(samples: np.ndarray, channels: Signal, frame: Frame) -> Float32[np.ndarray, "lead time"]:
     gain, baseline = np.array(channels.gain)[:, None], np.array(channels.baseline)[:, None]
     millivolts = ((samples - baseline) / gain).astype(np.float32)
-    if channels.rate == frame.rate:
-        return millivolts
-    from scipy.signal import resample_poly  # a second to import, which only those who resample spend
-
-    ratio = Fraction(frame.rate / channels.rate).limit_denominator(1000)
-    # beyond its ends the signal goes on along the line through them: padding with zeros would ring
-    return resample_poly(millivolts, ratio.numerator, ratio.denominator, axis=1, padtype="line").astype(np.float32)
+    return millivolts if channels.rate == frame.rate else resampled(millivolts, frame.rate / channels.rate)
 
 
 def _quantised(millivolts: Float32[np.ndarray, "lead time"]) -> tuple[Int16[np.ndarray, "lead time"], np.ndarray]:

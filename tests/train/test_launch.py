@@ -1,5 +1,6 @@
-"""A run on Ray's workers: the curve of one process, and the same one again after everything that can be killed was."""
+"""A run on Ray's workers: the curve that torchrun makes, bit for bit, although all that can be killed was."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -78,6 +79,13 @@ def begin(cluster: Cluster, to: Path, words: list[str], *more: str) -> subproces
         return subprocess.Popen(command, env=cluster.environment, stdout=said, stderr=subprocess.STDOUT)
 
 
+def torchrun(to: Path, words: list[str]) -> None:
+    """The same two processes without Ray."""
+    start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = [*start, str(REPOSITORY / "jobs" / "pretrain.py"), *words, "--to", str(to)]
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+
+
 def curve(folder: Path) -> list[dict[str, int | float | None]]:
     found = rows(Folder(str(folder)))
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in found]
@@ -98,9 +106,9 @@ def until(true: Callable[[], bool], driver: subprocess.Popen, seconds: float = 2
 @pytest.mark.ray
 @pytest.mark.slow
 def test_killed_hung_and_killed_again(cluster: Cluster, tmp_path: Path, words: list[str]) -> None:
-    straight, killed, alone = tmp_path / "straight", tmp_path / "killed", tmp_path / "alone"
-    two = (*words, "--resources.workers", "2")
-    assert begin(cluster, straight, [*two]).wait() == 0
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    torchrun(straight, words)
+    two = [*words, "--resources.workers", "2"]
     wasted = []
 
     def saved(step: int) -> Callable[[], bool]:
@@ -110,27 +118,23 @@ def test_killed_hung_and_killed_again(cluster: Cluster, tmp_path: Path, words: l
         made, whole = (row["step"] for row in (curve(killed)[-1], {"step": max(steps(Folder(str(killed))))}))
         wasted.append((made or 0) - (whole or 0))
 
-    first = begin(cluster, killed, [*two])
+    first = begin(cluster, killed, two)
     until(saved(SAVE), first)
     workers(cluster)[1].kill()
     assert first.wait() == 3
     lost()
-    second = begin(cluster, killed, [*two], "--resources.patience", "10")
+    second = begin(cluster, killed, two, "--resources.patience", "10")
     until(saved(3 * SAVE), second)
     workers(cluster)[1].send_signal(signal.SIGSTOP)
     stopped = time.monotonic()
     assert second.wait() == 3
     assert time.monotonic() - stopped < 60
     lost()
-    third = begin(cluster, killed, [*two])
+    third = begin(cluster, killed, two)
     until(saved(5 * SAVE), third)
     third.kill()
     third.wait()
     lost()
-    assert begin(cluster, killed, [*two]).wait() == 0
+    assert begin(cluster, killed, two).wait() == 0
     assert curve(killed) == curve(straight)
     assert max(wasted) <= SAVE
-    here = ("--resources.launcher", "here", "--resources.engine", "torch")
-    assert begin(cluster, alone, words, *here).wait() == 0
-    for ours, theirs in zip(curve(straight), curve(alone), strict=True):
-        assert ours == pytest.approx(theirs, rel=5e-3)
