@@ -9,7 +9,7 @@ Writes scorecard.json and scorecard.md into the run's folder. Exit codes: 0 done
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import tyro
@@ -17,7 +17,8 @@ import tyro
 from ecgfm.data.storage import Folder
 from ecgfm.embedder import load
 from ecgfm.evaluate import controls, metrics, scorecard, tasks
-from ecgfm.evaluate.examine import Found, examine
+from ecgfm.evaluate.embed import Vectors
+from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.tasks import Examined
 from ecgfm.train.export import export
@@ -66,10 +67,16 @@ def _evaluate(job: Job) -> list[dict]:
     asked = tasks.find(job.shards, job.tasks, job.least)
     for run in (job.run, *job.shuffled):
         _exported(Folder(run), job.step if run == job.run else None)
-    cards = [_card(job, tasks.read(task)) for task in asked]
-    step = load(job.run, "cpu").card.step
+    model = Vectors(load(job.run, job.device))
+    failing = {
+        "untrained towers": [
+            Vectors(controls.untrained(Folder(job.run), seed, job.device)) for seed in range(job.untrained)
+        ],
+        "shuffled reports": [Vectors(load(run, job.device)) for run in job.shuffled],
+    }
+    cards = [_card(tasks.read(task), model, failing, job.draws) for task in asked]
     folder = Folder(job.to or job.run)
-    scorecard.write(folder, f"Scorecard of {Folder(job.run)} at step {step}", cards)
+    scorecard.write(folder, f"Scorecard of {Folder(job.run)} at step {model.embedder.card.step}", cards)
     log.info("%s holds scorecard.md", folder)
     return cards
 
@@ -80,18 +87,11 @@ def _exported(folder: Folder, step: int | None) -> None:
         log.info("%s: towers of step %d", folder, export(folder, step))
 
 
-def _card(job: Job, examined: Examined) -> dict:
-    weights = metrics.resample(examined.splits["test"].subject, job.draws)
-
-    def found(runs: Sequence[str]) -> list[Found]:
-        return [examine(load(run, job.device), examined, weights) for run in runs]
-
+def _card(examined: Examined, model: Vectors, failing: Mapping[str, Sequence[Vectors]], draws: int) -> dict:
+    weights = metrics.resample(examined.splits["test"].subject, draws)
     log.info("%s: %d labels, %s records", examined.task.name, len(examined.names), len(examined.splits["test"]))
-    random = (controls.untrained(Folder(job.run), seed, job.device) for seed in range(job.untrained))
-    failing = {"untrained towers": [examine(towers, examined, weights) for towers in random]}
-    failing["shuffled reports"] = found(job.shuffled)
-    present = {name: runs for name, runs in failing.items() if runs}
-    return scorecard.card(examined, marks(examined, weights), found([job.run]), present)
+    found = {name: [examine(one, examined, weights) for one in some] for name, some in failing.items() if some}
+    return scorecard.card(examined, marks(examined, weights), [examine(model, examined, weights)], found)
 
 
 if __name__ == "__main__":

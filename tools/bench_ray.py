@@ -37,7 +37,7 @@ WAYS = {
     "torch": ("--resources.launcher", "here", "--resources.engine", "torch"),
     **{f"ZeRO {n}": ("--resources.launcher", "here", "--resources.stage", str(n)) for n in range(4)},
     "torch under Ray": ("--resources.engine", "torch"),
-    "ZeRO 1 under Ray": ("--resources.stage", "1"),
+    "ZeRO 0 under Ray": ("--resources.stage", "0"),
 }
 _EVEN = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 

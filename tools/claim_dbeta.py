@@ -40,6 +40,7 @@ from ecgfm.data.storage import Folder
 from ecgfm.data.synthetic import corpus
 from ecgfm.embedder import Embedder, load
 from ecgfm.evaluate import controls, metrics, scorecard, tasks
+from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import METRICS, Found, examine
 from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.metrics import Weights, figure, macro
@@ -171,7 +172,7 @@ def _kept(folder: Path, towers: Callable[[], Embedder], examined: Examined, weig
     file = folder / "found.safetensors"
     if not file.exists():
         log.info("%s: to be trained and examined", folder.name)
-        found = examine(towers(), examined, weights)
+        found = examine(Vectors(towers()), examined, weights)
         folder.mkdir(parents=True, exist_ok=True)
         flat = {f"{w}/{m}/{i}": a for w, by in found.items() for m, seeds in by.items() for i, a in enumerate(seeds)}
         partial_ = file.with_suffix(".partial")

@@ -33,7 +33,7 @@ from matplotlib.figure import Figure as Picture
 
 from ecgfm import recipes
 from ecgfm.evaluate import metrics
-from ecgfm.evaluate.embed import windows
+from ecgfm.evaluate.embed import Vectors, windows
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.model.encoded import Encoded
@@ -72,10 +72,10 @@ def arms(base: Run) -> dict[str, Run]:
 def examined_by(tasks: Sequence[Examined], run: Run, model: Pretraining) -> Found:
     """AUC and macro F1 of every task and way, and the model's own figures on the first task's test records."""
     found = own(tasks[0], run, model)
-    towers = embedder(run, model)
+    vectors = Vectors(embedder(run, model))
     for task in tasks:
         weights = metrics.resample(task.splits["test"].subject, DRAWS)
-        for way, by_metric in examine(towers, task, weights).items():
+        for way, by_metric in examine(vectors, task, weights).items():
             for metric in ("auc", "f1"):
                 seeds = [metrics.macro(array) for array in by_metric[metric]]
                 found[f"{task.task.set}, {way}, {metric}"] = np.mean(seeds, axis=0).tolist()

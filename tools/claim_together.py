@@ -32,6 +32,7 @@ from matplotlib.figure import Figure as Picture
 
 from ecgfm import recipes
 from ecgfm.evaluate import metrics
+from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.run import Run
@@ -50,7 +51,7 @@ class Claim(Setting):
 
 def examined_by(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
-    ways = examine(embedder(run, model), examined, weights).items()
+    ways = examine(Vectors(embedder(run, model)), examined, weights).items()
     found = {f"{way}, AUC": np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
     return found | {"operations of a record, 10^9": [cost(run) / 1e9]}
 

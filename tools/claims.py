@@ -24,6 +24,7 @@ from ecgfm.data import reader, shards
 from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
 from ecgfm.evaluate import metrics
+from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.metrics import Figure, figure
@@ -156,7 +157,7 @@ def landmarks(
     }
 
     def probed(run: Run, model: Pretraining) -> Found:
-        ways = examine(embedder(run, model), examined, weights).items()
+        ways = examine(Vectors(embedder(run, model)), examined, weights).items()
         return {named(way): np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
 
     return found | train_all({"supervised": taught(base, lessons)}, setting, lessons.shards, probed)

@@ -15,6 +15,7 @@ from supervised import taught
 
 from ecgfm import recipes
 from ecgfm.evaluate import metrics
+from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.model.pool import Project
@@ -43,7 +44,7 @@ def arms(base: Run, task: Task) -> dict[str, Run]:
 
 def probed(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
-    ways = examine(embedder(run, model), examined, weights).items()
+    ways = examine(Vectors(embedder(run, model)), examined, weights).items()
     return {f"AUC, {way}": np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
 
 

@@ -22,6 +22,21 @@ AT_ONCE = 64  # windows of a batch
 _JUST_BELOW_ONE = float(np.nextafter(1, 0))
 
 
+class Vectors:
+    """Vectors of records, each made once: tasks of one corpus ask for the same ones."""
+
+    def __init__(self, embedder: Embedder):
+        self.embedder = embedder
+        self._made: dict[str, dict[int, np.ndarray]] = {}
+
+    def of(self, folder: Folder, record: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n d"]:
+        made = self._made.setdefault(folder.uri, {})
+        new = np.array([number for number in record.tolist() if number not in made], np.int64)
+        if len(new):
+            made.update(zip(new.tolist(), embed(self.embedder, folder, new), strict=True))
+        return np.stack([made[number] for number in record.tolist()])
+
+
 def embed(embedder: Embedder, folder: Folder, record: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n d"]:
     """A vector per record, in their order."""
     seen = windows(folder, record, embedder.frame, embedder.towers.config.others)

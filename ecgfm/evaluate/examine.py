@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-from ecgfm.embedder import Embedder
-from ecgfm.evaluate import embed, metrics, probe, zeroshot
+from ecgfm.evaluate import metrics, probe, zeroshot
+from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.metrics import Weights
 from ecgfm.evaluate.tasks import Examined
 
@@ -16,10 +16,10 @@ METRICS = ("auc", "average precision", "f1")
 Found = Mapping[str, Mapping[str, tuple[Float64[np.ndarray, "m k"], ...]]]
 
 
-def examine(embedder: Embedder, examined: Examined, weights: Weights) -> Found:
+def examine(model: Vectors, examined: Examined, weights: Weights) -> Found:
     """`weights` are over the test records (metrics.resample). A model without a text tower is probed only."""
-    folder, splits = examined.task.folder, examined.splits
-    vectors = {split: embed.embed(embedder, folder, cohort.record) for split, cohort in splits.items()}
+    embedder, splits = model.embedder, examined.splits
+    vectors = {split: model.of(examined.task.folder, cohort.record) for split, cohort in splits.items()}
     known, truth = splits["valid"].labels, splits["test"].labels
     found = {}
     prompts = zeroshot.prompts(examined.task) if zeroshot.reads(embedder.towers) else {}

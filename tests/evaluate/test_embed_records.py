@@ -27,6 +27,18 @@ def test_a_recording_is_the_mean_of_the_windows_that_cover_it(made: Made, embedd
         assert np.abs(found[nearest] - vector).max() > 0.01
 
 
+def test_vectors_are_made_once(made: Made, embedder: Embedder, monkeypatch: pytest.MonkeyPatch):
+    record, folder = tasks.read(Task(made.shards, made.table, 3)).splits["test"].record, Folder(made.shards)
+    expected, asked = embed.embed(embedder, folder, record[:9]), []
+    monkeypatch.setattr(
+        embed, "windows", lambda _, some, *rest, read=embed.windows: asked.extend(some) or read(_, some, *rest)
+    )
+    vectors = embed.Vectors(embedder)
+    for rows in (slice(6), slice(3, 9), slice(None, 9, 2)):
+        np.testing.assert_allclose(vectors.of(folder, record[rows]), expected[rows], atol=1e-5)
+    assert asked == record[:9].tolist()
+
+
 def test_windows_see_every_second(made: Made, embedder: Embedder):
     test = tasks.read(Task(made.shards, made.table, 3)).splits["test"]
     (batch, which), *rest = embed.windows(Folder(made.shards), test.record[:5], embedder.frame)

@@ -51,6 +51,7 @@ def test_what_was_found_is_kept(tool: SimpleNamespace, tmp_path: Path, monkeypat
     calls: list[str] = []
     examine: Callable = lambda *given: calls.append("examined") or found(0.7, 3)  # noqa: E731
     monkeypatch.setitem(tool._kept.__globals__, "examine", examine)
+    monkeypatch.setitem(tool._kept.__globals__, "Vectors", lambda towers: towers)
     kept = [tool._kept(tmp_path / "run@1", lambda: None, None, None) for _ in range(2)]
     assert calls == ["examined"]
     for result in kept:
