@@ -1,9 +1,8 @@
 """What the arms are; that they train and are examined is seen by running the tool."""
 
-import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +11,12 @@ from conftest import REPOSITORY
 from ecgfm.evaluate.examine import METRICS, Found
 from ecgfm.run import describe, differences
 
+sys.path.append(str(REPOSITORY / "tools"))
 
-@pytest.fixture(scope="module")
-def tool() -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(REPOSITORY / "tools" / "claim_dbeta.py")))
+import claim_dbeta as tool  # pyright: ignore[reportMissingImports]
 
 
-def test_arms_differ_in_what_their_names_say(tool: SimpleNamespace):
+def test_arms_differ_in_what_their_names_say():
     options = tool.Options("try@1", Path("work"), steps=10, batch=8, heads=2)
     recipes = {arm: describe(tool.recipe(options, arm, 1, "t5")) for arm in tool.ARMS}
     changed = {
@@ -39,7 +37,7 @@ def found(value: float, seed: int) -> Found:
     return {way: dict.fromkeys(METRICS, (draws,)) for way in ("zero-shot", "probe 100 %")}
 
 
-def test_arms_are_compared_on_the_same_draws(tool: SimpleNamespace):
+def test_arms_are_compared_on_the_same_draws():
     ours, theirs = [[found(value + less, 0) for value in (0.8, 0.82, 0.81)] for less in (0, -0.1)]
     row = tool.compared(ours, theirs)["zero-shot"]
     assert row["auc"]["value"] == pytest.approx(0.71)
@@ -47,11 +45,11 @@ def test_arms_are_compared_on_the_same_draws(tool: SimpleNamespace):
     assert row["dbeta is better by"]["high"] == pytest.approx(0.1)
 
 
-def test_what_was_found_is_kept(tool: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_was_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     calls: list[str] = []
     examine: Callable = lambda *given: calls.append("examined") or found(0.7, 3)  # noqa: E731
-    monkeypatch.setitem(tool._kept.__globals__, "examine", examine)
-    monkeypatch.setitem(tool._kept.__globals__, "Vectors", lambda towers: towers)
+    monkeypatch.setattr(tool, "examine", examine)
+    monkeypatch.setattr(tool, "Vectors", lambda towers: towers)
     kept = [tool._kept(tmp_path / "run@1", lambda: None, None, None) for _ in range(2)]
     assert calls == ["examined"]
     for result in kept:
