@@ -7,9 +7,14 @@ Arms: MERIT, and beside it each term of dense features on MERIT's vector, two of
 alone. All arms read the same records in the same order, two visits of a patient side by side, and compute every term,
 at weight 0 where it is not theirs. Random features in the place of vectors are the control: of full rank, and empty.
 
-Everything is said of a corpus of other people, of at least ten records per channel. Drift is compared between arms
-whose spectra are alike (with and without consistency), and in each arm with that of strangers, who have the same
-spectrum. The probe is a ridge regression of each half of the people, tried on the other.
+Everything is said of a corpus of other people, of at least ten records per channel. What consistency does is read off
+all terms beside balance and orthogonality alone, and of drift only where the same row's effective rank and alpha tell
+that the spectra are alike; and in each arm drift is compared with that of strangers, who have the same spectrum. The
+probe is a ridge regression of each half of the people, tried on the other; floor and the same towers taught by the
+labels are read by it as well.
+
+A covariance over fewer records than the vector has channels cannot be balanced, so batches are twice as large as the
+towers are wide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +24,13 @@ import numpy as np
 import torch
 import tyro
 from claims import DRAWS, Found, Setting, all_sized, corpus, home_of, restored, sized, train_all, with_text, write
+from supervised import taught
 
 from ecgfm import charts, draw, geometry, recipes
 from ecgfm.data.storage import Folder
 from ecgfm.evaluate import metrics, probe
 from ecgfm.evaluate.embed import averaged, windows
+from ecgfm.evaluate.marks import measured
 from ecgfm.evaluate.tasks import Cohort, Task, read
 from ecgfm.losses.spectrum import moments
 from ecgfm.model.encoded import Encoded
@@ -32,7 +39,7 @@ from ecgfm.objectives import dense, merit
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
-CONTROL = "random features"
+CONTROL, PROBE = "random features", "probe, AUC"
 ADDED: Mapping[str, tuple[str, ...]] = {
     "merit": (),
     **{f"merit + {term}": (term,) for term in dense.TERMS},
@@ -44,6 +51,7 @@ ADDED: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class Claim(Setting):
     to: str = "jobs/records/dense@1"
+    batch: int = 256
     weight: float = 1.0
     """Of each term beside MERIT's."""
 
@@ -68,19 +76,19 @@ class Held:
     @staticmethod
     def of(task: Task, width: int) -> "Held":
         parts = [*read(task).splits.values()]
-        columns = ("record", "subject", "labels")
+        columns = ("record", "subject", "labels", "severity")
         cohort = Cohort(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
         if len(cohort) < 10 * width:
             raise ValueError(f"{len(cohort)} held-out records for {width} channels: ask for --records {22 * width}")
         return Held(task.folder, cohort)
 
     @torch.no_grad()
-    def vectors(self, run: Run, model: Pretraining) -> np.ndarray:
+    def vectors(self, run: Run, model: Pretraining, pool: str = merit.POOL) -> np.ndarray:
         """Nothing hidden."""
         device = next(model.parameters()).device
         batches = windows(self.folder, self.cohort.record, run.frame)
         seen = ((Encoded(model.towers, batch.to(device), 0), which) for batch, which in batches)
-        return averaged(((one.embed(EcgView(), merit.POOL), which) for one, which in seen), len(self.cohort))
+        return averaged(((one.embed(EcgView(), pool), which) for one, which in seen), len(self.cohort))
 
 
 def examine(vectors: np.ndarray, cohort: Cohort) -> Found:
@@ -90,9 +98,29 @@ def examine(vectors: np.ndarray, cohort: Cohort) -> Found:
     found = {name: [value.item()] for name, value in made.items()}
     if "drift" in made:
         found["drift / strangers"] = [(made["drift"] / made["strangers"]).item()]
-    weights = metrics.resample(cohort.subject, DRAWS)
+    return found | probed(vectors, cohort)
+
+
+def probed(vectors: np.ndarray, cohort: Cohort) -> Found:
     scores = probe.quick(vectors, cohort.labels, cohort.subject)
-    return found | {"probe, AUC": metrics.macro(metrics.auc(scores, cohort.labels, weights)).tolist()}
+    return {PROBE: auc(scores, cohort)}
+
+
+def auc(scores: np.ndarray, cohort: Cohort) -> list[float]:
+    weights = metrics.resample(cohort.subject, DRAWS)
+    return metrics.macro(metrics.auc(scores, cohort.labels, weights)).tolist()
+
+
+def landmarks(claim: Claim, held: Held, base: Run, lessons: Task) -> dict[str, list[Found]]:
+    """Simple features, the same towers taught by the labels, and the oracle."""
+    marks: dict[str, list[Found]] = {"floor": [probed(measured(held.folder, held.cohort.record), held.cohort)]}
+    if held.cohort.severity is not None:
+        marks["ceiling"] = [{PROBE: auc(held.cohort.severity, held.cohort)}]
+
+    def seen(run: Run, model: Pretraining) -> Found:
+        return probed(held.vectors(run, model, "summary"), held.cohort)
+
+    return marks | train_all({"supervised": taught(base, lessons)}, claim, lessons.shards, seen)
 
 
 def random_features(records: int, width: int, seed: int) -> np.ndarray:
@@ -105,7 +133,7 @@ def spectrum(vectors: np.ndarray) -> np.ndarray:
 
 
 def main(claim: Claim) -> None:
-    where, _ = corpus(claim, "mimic-iv-ecg", claim.records)
+    where, lessons = corpus(claim, "mimic-iv-ecg", claim.records)
     others, truths = corpus(claim, "mimic-iv-ecg", claim.records // 2, seed=1)
     base = with_text(recipes.find([f"merit_{claim.recipe}"]), claim, where)
     width = sized(base, claim, 0).towers.width
@@ -118,7 +146,10 @@ def main(claim: Claim) -> None:
         spectra[name] = spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
     found[CONTROL] = [examine(vectors, held.cohort) for vectors in noise]
     spectra[CONTROL] = spectrum(noise[0])
-    write(claim, "Dense features", all_sized(made, claim), found, {"spectrum": charts.spectra(spectra)})
+    found |= landmarks(claim, held, base, Task(where, lessons))
+    against = dict.fromkeys([name for name in (*made, CONTROL) if name != "merit"], "merit")
+    against["merit + all"] = "merit + balance, orthogonality"
+    write(claim, "Dense features", all_sized(made, claim), found, {"spectrum": charts.spectra(spectra)}, against)
 
 
 if __name__ == "__main__":

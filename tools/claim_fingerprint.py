@@ -5,7 +5,14 @@ record to record, and serve a probe better where labels are few.
 
 Arms: the weight of the rate at 8 tokens, and 1 to 32 tokens with and without it; the rate over the batch; queries that
 are not added to their answers; the mean and the first token in the place of tokens. A probe reads the tokens of a
-record side by side. Everything is said of the corpus's test records.
+record side by side, and once more as many of their principal components as one token has channels, as many numbers can
+say more than few. Everything is said of the corpus's test records; what needs many rows (ranks, CKA) of training ones.
+Arms are compared with the one of as many tokens without the rate, and only where the errors are the same within their
+interval does the rest of the row say something about the rate.
+
+Does a token follow a factor? A factor is how severe a finding is. A token tells a share (R2) of it; the gap is what the
+best token tells beyond the second best. Tokens that were mixed by a rotation tell the same together, and their gap is
+what chance makes of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +37,8 @@ from claims import (
     write,
 )
 from matplotlib.figure import Figure as Picture
-from sklearn.feature_selection import mutual_info_classif
 
-from ecgfm import geometry, recipes
+from ecgfm import draw, geometry, recipes
 from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
 from ecgfm.data.storage import Folder
@@ -53,7 +59,8 @@ WEIGHTS = (0.0, 0.002, 0.02, 0.2)
 CONTROLS: dict[str, Literal["mean", "first"]] = {"mean": "mean", "first": "first"}
 COUNTS = (1, 2, 4, 8, 16, 32)
 SHOWN = ("k 8 tcr 0", "k 8 tcr 0.02")  # arms of which pages are drawn
-MOST = 2000  # records whose tokens are compared with one another
+AGAINST_ERROR = ("redundancy", "cka", "slots_rank", "slot_variance", "AUC with 1 % of labels")
+MOST = 10_000  # records whose tokens are compared with one another
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,13 @@ def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
     folder, splits = examined.task.folder, examined.splits
     tokens = {split: embed(model, folder, cohort, run) for split, cohort in splits.items()}
     weights = metrics.resample(splits["test"].subject, DRAWS)
-    some = torch.from_numpy(tokens["test"][:MOST])
     found = {"error": [reconstruct(model, folder, splits["test"], run)]}
-    found |= {name: [value.item()] for name, value in geometry.slots(some).items()}
-    found |= probed({split: z.reshape(len(z), -1) for split, z in tokens.items()}, splits, weights)
-    return found | followed(tokens["test"], splits["test"])
+    found |= {name: [v.item()] for name, v in geometry.slots(torch.from_numpy(tokens["train"][:MOST])).items()}
+    flat = {split: z.reshape(len(z), -1) for split, z in tokens.items()}
+    found |= probed(flat, splits, weights, "AUC with {} of labels")
+    if tokens["train"].shape[1] > 1:
+        found |= probed(leading(flat, run.towers.width), splits, weights, "AUC with {} of labels, components")
+    return found | gaps(tokens, splits)
 
 
 @torch.no_grad()
@@ -106,7 +115,7 @@ def reconstruct(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) ->
     return float(np.average([error for error, _ in errors], weights=[size for _, size in errors]))
 
 
-def probed(vectors: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], weights: np.ndarray) -> Found:
+def probed(vectors: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], weights: np.ndarray, named: str) -> Found:
     """Mean AUC over findings, with few labels and with all."""
     train, valid, test = probe.standardised(vectors["train"], vectors["valid"], vectors["test"])
     found = {}
@@ -117,50 +126,72 @@ def probed(vectors: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], weig
             labels = splits["train"].labels[rows]
             scores = probe.probe(train[rows], labels, valid, splits["valid"].labels, test)
             areas.append(metrics.macro(metrics.auc(scores.test, splits["test"].labels, weights)))
-        found[f"AUC with {100 * share:g} % of labels"] = np.mean(areas, axis=0).tolist()
+        found[named.format(f"{100 * share:g} %")] = np.mean(areas, axis=0).tolist()
     return found
 
 
-def followed(tokens: np.ndarray, cohort: Cohort) -> Found:
-    """Does a finding stand in one token? Of each finding, what the best token tells of it beyond the second best."""
-    each = [probe.quick(tokens[:, place], cohort.labels, cohort.subject) for place in range(tokens.shape[1])]
-    once = np.ones((len(cohort), 1), np.float32)
-    areas = np.stack([metrics.auc(scores, cohort.labels, once)[0] for scores in each])
-    told = np.stack([[_told(s[:, i], has) for i, has in enumerate(cohort.labels.T)] for s in each])
+def leading(vectors: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The principal components of the training records' vectors."""
+    middle = vectors["train"].mean(0)
+    _, directions = np.linalg.eigh(np.cov(vectors["train"].T))
+    return {split: (z - middle) @ directions[:, -count:].astype(np.float32) for split, z in vectors.items()}
+
+
+def gaps(tokens: Mapping[str, np.ndarray], splits: Mapping[str, Cohort]) -> Found:
+    """How much of each factor the best token tells, and how much more than the second best: means over factors."""
+    count, told = tokens["train"].shape[1], told_by(tokens, splits)
+    found = {"R2 of the best token": [float(told.max(0).mean())]}
+    if count > 1:
+        turn, _ = np.linalg.qr(draw.generator("tokens", count).normal(size=(count, count)))
+        mixed = {split: np.einsum("jk,nkd->njd", turn.astype(np.float32), z) for split, z in tokens.items()}
+        found["gap of R2"] = [_gap(told)]
+        found["gap of R2, tokens mixed"] = [_gap(told_by(mixed, splits))]
+    return found
+
+
+def told_by(tokens: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], strength: float = 0.01) -> np.ndarray:
+    """R2 [token, factor] on test records, of ridge regressions of the training ones."""
+    factors, asked = (cast(np.ndarray, splits[split].severity).astype(np.float64) for split in ("train", "test"))
+    middle = factors.mean(0)
+    chance, rows = ((asked - middle) ** 2).mean(0), []
+    for place in range(tokens["train"].shape[1]):
+        x, z = probe.standardised(tokens["train"][:, place].astype(np.float64), tokens["test"][:, place])
+        maps = np.linalg.solve(x.T @ x + strength * len(x) * np.eye(x.shape[1]), x.T @ (factors - middle))
+        rows.append(1 - ((z @ maps + middle - asked) ** 2).mean(0) / chance)
+    return np.maximum(rows, 0)
+
+
+def _gap(told: np.ndarray) -> float:
     best = np.sort(told, axis=0)[::-1]
-    found = {"AUC of the best token": [float(np.nanmean(areas.max(0)))]}
-    if len(best) > 1:
-        found["information gap"] = [float(np.mean((best[0] - best[1]) / _entropy(cohort.labels)))]
-    return found | {f"token {n}: AUC": [float(np.nanmean(row))] for n, row in enumerate(areas, 1) if len(areas) <= 8}
+    return float((best[0] - best[1]).mean())
 
 
-def _told(score: np.ndarray, has: np.ndarray) -> float:
-    """Nats that a score tells of a finding."""
-    return float(mutual_info_classif(score[:, None], has, random_state=0)[0])
-
-
-def _entropy(labels: np.ndarray) -> np.ndarray:
-    share = labels.mean(0).clip(1e-9, 1 - 1e-9)
-    return -(share * np.log(share) + (1 - share) * np.log(1 - share))
+def against(made: Mapping[str, Run]) -> dict[str, str]:
+    """Each arm beside the one of as many tokens without the rate; the controls beside the recipe's tokens."""
+    plain = {name: f"{name.split(' tcr ')[0].split(' slots ')[0]} tcr 0" for name in made if name not in CONTROLS}
+    return {name: base for name, base in plain.items() if name != base} | dict.fromkeys(CONTROLS, "k 8 tcr 0.02")
 
 
 def rate_distortion(found: Mapping[str, Sequence[Found]]) -> Picture:
-    """Error against the number of tokens for each weight, and against redundancy."""
-    figure = Picture((10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Error against the number of tokens for each weight of the rate; and the rest against error, as only what is said
+    at one error can be compared.
+    """
+    figure = Picture((15, 8), layout="constrained")
+    first, *others = figure.subplots(2, 3).ravel()
     means = {name: over_seeds(runs) for name, runs in found.items()}
     for color, tcr in enumerate(WEIGHTS):
         known = [(k, means[f"k {k} tcr {tcr:g}"]) for k in COUNTS if f"k {k} tcr {tcr:g}" in means]
         errors = [some["error"] for _, some in known]
         spread = [[e.value - e.low for e in errors], [e.high - e.value for e in errors]]
-        left.errorbar([k for k, _ in known], [e.value for e in errors], spread, color=f"C{color}", label=f"{tcr:g}")
-        for k, some in known:
-            if "redundancy" in some:
-                right.plot(some["redundancy"].value, some["error"].value, "o", color=f"C{color}")
-                right.annotate(str(k), (some["redundancy"].value, some["error"].value))
-    left.set(xscale="log", xticks=COUNTS, xticklabels=COUNTS, xlabel="tokens", ylabel="error of dropped patches")
-    left.legend(title="weight of the rate")
-    right.set(xlabel="redundancy", ylabel="error of dropped patches")
+        first.errorbar([k for k, _ in known], [e.value for e in errors], spread, color=f"C{color}", label=f"{tcr:g}")
+        for panel, what in zip(others, AGAINST_ERROR, strict=True):
+            shown = [(k, some) for k, some in known if what in some]
+            panel.plot([s["error"].value for _, s in shown], [s[what].value for _, s in shown], "o-", color=f"C{color}")
+            for k, some in shown:
+                panel.annotate(str(k), (some["error"].value, some[what].value))
+            panel.set(xlabel="error of dropped patches", ylabel=what)
+    first.set(xscale="log", xticks=COUNTS, xticklabels=COUNTS, xlabel="tokens", ylabel="error of dropped patches")
+    first.legend(title="weight of the rate")
     return figure
 
 
@@ -196,7 +227,7 @@ def main(claim: Claim) -> None:
             pictures |= {f"{what} {name}": page for what, page in pages(model, batch, run).items()}
     named = "AUC with {} of labels".format
     found |= landmarks(examined, examined.task, base, claim, lambda way: named(way.removeprefix("probe ")))
-    write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures)
+    write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures, against(made))
 
 
 if __name__ == "__main__":

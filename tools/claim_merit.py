@@ -24,7 +24,7 @@ from claims import (
     corpus,
     embedder,
     landmarks,
-    over_seeds,
+    less,
     train_all,
     with_text,
     write,
@@ -41,6 +41,8 @@ from ecgfm.objectives.merit import Config
 from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
+
+BASE, FINE = "contrast", ("sub", "factors")
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,26 @@ def examined_by(tasks: Sequence[Examined], run: Run, model: Pretraining) -> Foun
     """AUC and macro F1 of every task and way, and the model's own figures on the first task's test records."""
     found = own(tasks[0], run, model)
     vectors = Vectors(embedder(run, model))
-    for task in tasks:
-        weights = metrics.resample(task.splits["test"].subject, DRAWS)
+    drawn: dict[str, dict[str, np.ndarray]] = {}  # by way and metric, and by set
+    for task, weights in zip(tasks, same_draws(tasks), strict=True):
         for way, by_metric in examine(vectors, task, weights).items():
             for metric in ("auc", "f1"):
-                seeds = [metrics.macro(array) for array in by_metric[metric]]
-                found[f"{task.task.set}, {way}, {metric}"] = np.mean(seeds, axis=0).tolist()
+                mean = np.mean([metrics.macro(array) for array in by_metric[metric]], axis=0)
+                found[f"{task.task.set}, {way}, {metric}"] = mean.tolist()
+                drawn.setdefault(f"{way}, {metric}", {})[task.task.set] = mean
+    for what, by_set in drawn.items():
+        fine, coarse = ([array for name, array in by_set.items() if (name in FINE) == is_] for is_ in (True, False))
+        if fine and coarse:
+            found[f"fine less coarse, {what}"] = (np.mean(fine, axis=0) - np.mean(coarse, axis=0)).tolist()
     return found
+
+
+def same_draws(tasks: Sequence[Examined]) -> list[metrics.Weights]:
+    """Of subjects, for sets whose test records are not all the same."""
+    subjects = [task.splits["test"].subject for task in tasks]
+    every = np.unique(np.concatenate(subjects))
+    weights = metrics.resample(every, DRAWS)
+    return [weights[np.searchsorted(every, some)] for some in subjects]
 
 
 @torch.no_grad()
@@ -100,14 +115,15 @@ def own(task: Examined, run: Run, model: Pretraining) -> Found:
 def gains(found: Mapping[str, Sequence[Found]], sets: Sequence[str]) -> Picture:
     """What each arm finds beyond the contrast alone, for each set of labels."""
     figure = Picture((11, 7), layout="constrained")
-    means = {name: over_seeds(runs) for name, runs in found.items()}
-    others = [name for name in means if name != "contrast"]
+    more = {name: less(runs, found[BASE]) for name, runs in found.items() if BASE in found and name != BASE}
     ways = (("zero-shot", "auc"), ("zero-shot", "f1"), ("probe 1 %", "auc"), ("probe 1 %", "f1"))
     for panel, (way, metric) in zip(figure.subplots(2, 2).ravel(), ways, strict=True):
-        for number, name in enumerate(others if "contrast" in means else []):
-            shown = [(i, f"{s}, {way}, {metric}") for i, s in enumerate(sets) if f"{s}, {way}, {metric}" in means[name]]
-            height = [means[name][what].value - means["contrast"][what].value for _, what in shown]
-            panel.bar([i + number * 0.15 for i, _ in shown], height, 0.14, label=name)
+        for number, (name, some) in enumerate(more.items()):
+            shown = [(i, some[f"{s}, {way}, {metric}"]) for i, s in enumerate(sets) if f"{s}, {way}, {metric}" in some]
+            spread = [[gain.value - gain.low for _, gain in shown], [gain.high - gain.value for _, gain in shown]]
+            panel.errorbar(
+                [i + number * 0.12 for i, _ in shown], [g.value for _, g in shown], spread, fmt="o", label=name
+            )
         panel.axhline(0, color="black", linewidth=0.5)
         panel.set(title=f"{way}, {metric}, less that of the contrast alone", xticks=range(len(sets)), xticklabels=sets)
         panel.legend(fontsize=7)
@@ -124,7 +140,7 @@ def main(claim: Claim) -> None:
     picture = {"gains": gains(found, claim.sets)}
     fine = read(Task(other, truths))
     found |= landmarks(fine, Task(where, lessons), base, claim, lambda way: f"factors, {way}, auc")
-    write(claim, "MERIT", all_sized(made, claim), found, picture)
+    write(claim, "MERIT", all_sized(made, claim), found, picture, dict.fromkeys(set(made) - {BASE}, BASE))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What records of claims have in common: corpora, arms that are trained and examined once, and a page of figures.
 
 An arm is a recipe; it is trained with several seeds, each in a folder of its own, and what was found stands there in
-found.json. Killed and started again, all of it goes on where it was.
+found.json. Killed and started again, all of it goes on where it was. Arms are compared seed by seed, on the same draws
+of subjects, so that what chance gives to both goes away.
 """
 
 import io
@@ -32,7 +33,7 @@ from ecgfm.evaluate.tasks import Examined, Task
 from ecgfm.model import local_t5
 from ecgfm.model.saved import Card, Saved
 from ecgfm.negatives.stock import in_process
-from ecgfm.run import Resources, Run, describe, override
+from ecgfm.run import Resources, Run, describe, differences, override
 from ecgfm.train.checkpoint import newest
 from ecgfm.train.claim import surroundings
 from ecgfm.train.engine import TorchEngine
@@ -42,6 +43,7 @@ from ecgfm.train.pretraining import Pretraining
 # A run's figures by name: the value, and after it what it would be with other subjects, where that is known.
 Found = dict[str, list[float]]
 DRAWS = 200  # of subjects
+_FOUND = "found.json"
 Examine = Callable[[Run, Pretraining], Found]
 
 
@@ -100,11 +102,28 @@ def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Ex
     for seed in range(setting.seeds):
         for name, arm in chosen.items():
             run, home = sized(arm, setting, seed), home_of(setting, name, seed)
-            if not home.exists("found.json"):
+            known = _known(home, run, where)
+            if known is None:
                 train(run, setting, where, home)
-                home.write("found.json", json.dumps(examine(run, restored(run, home))).encode())
-            found[name].append(json.loads(home.read("found.json")))
+                known = examine(run, restored(run, home))
+                home.write(_FOUND, json.dumps({**_of(run, where), "found": known}).encode())
+            found[name].append(known)
     return found
+
+
+def _known(home: Folder, run: Run, where: str) -> Found | None:
+    """What was found of this run before; refused where the folder's figures are of another one."""
+    if not home.exists(_FOUND):
+        return None
+    held, ours = json.loads(home.read(_FOUND)), _of(run, where)
+    if differing := differences({name: held[name] for name in ours}, ours):
+        raise ValueError(f"{home} holds the figures of another run ({'; '.join(differing)}): remove it, or rename --to")
+    return held["found"]
+
+
+def _of(run: Run, where: str) -> dict:
+    recipe = json.loads(json.dumps(describe(run)))  # as it will be read
+    return {"recipe": recipe, "shards": shards.manifest(Folder(where)).sha256}
 
 
 def sized(run: Run, setting: Setting, seed: int) -> Run:
@@ -176,39 +195,61 @@ def over_seeds(runs: Sequence[Found]) -> dict[str, Figure]:
     return {name: figure([np.array(drawn) for drawn in some]) for name, some in draws.items()}
 
 
+def less(ours: Sequence[Found], theirs: Sequence[Found]) -> dict[str, Figure]:
+    """By how much one arm's figures are above another's."""
+    pairs = list(zip(ours, theirs, strict=True))
+    shared = [name for name in ours[0] if name in theirs[0]]
+    return over_seeds([{n: np.subtract(one[n], other[n]).tolist() for n in shared} for one, other in pairs])
+
+
 def write(
     setting: Setting,
     title: str,
     runs: Mapping[str, Run],
     found: Mapping[str, Sequence[Found]],
     pictures: Mapping[str, Picture],
+    against: Mapping[str, str],
 ) -> None:
-    """record.json, README.md and the pictures. `runs` are the arms as they were trained."""
+    """record.json, README.md and the pictures. `runs` are the arms as they were trained; `against` names the arm that
+    one is compared with.
+    """
     folder, command = Folder(setting.to), shlex.join(["python", *sys.argv])
     figures = {name: over_seeds(seeds) for name, seeds in found.items() if seeds}
+    bases = {name: base for name, base in against.items() if name in figures and base in figures}
+    above = {name: less(found[name], found[base]) for name, base in bases.items()}
     record = {
         "command": command,
         **surroundings(),
         "arms": {name: describe(run) for name, run in runs.items() if name in figures},
-        "figures": {name: {what: f.json() for what, f in some.items()} for name, some in figures.items()},
+        "figures": {name: _json(some) for name, some in figures.items()},
+        "above": {f"{name} above {bases[name]}": _json(some) for name, some in above.items()},
     }
     folder.write("record.json", json.dumps(record, indent=1).encode())
     for name, picture in pictures.items():
         drawing = io.BytesIO()
         picture.savefig(drawing, format="png", dpi=120)
         folder.write(_file(name), drawing.getvalue())
-    lines = [
-        f"# {title}",
-        "",
-        f"`{command}`: {setting.seeds} seeds, {setting.steps} steps of {setting.batch} records.",
-        "",
-    ]
-    for what in dict.fromkeys(what for some in figures.values() for what in some):
-        lines += [f"## {what}", "", "| arm | mean (95 %) |", "|---|---|"]
-        lines += [f"| {name} | {some[what]} |" for name, some in figures.items() if what in some]
-        lines += [""]
+    said = f"`{command}`: {setting.seeds} seeds, {setting.steps} steps of {setting.batch} records."
+    lines = [f"# {title}", "", said, "", *_tables(figures, above, bases)]
     lines += [f"![{name}]({_file(name)})" for name in pictures]
     folder.write("README.md", "\n".join([*lines, ""]).encode())
+
+
+def _tables(
+    figures: Mapping[str, Mapping[str, Figure]], above: Mapping[str, Mapping[str, Figure]], bases: Mapping[str, str]
+) -> list[str]:
+    lines = []
+    for what in dict.fromkeys(what for some in figures.values() for what in some):
+        lines += [f"## {what}", "", "| arm | mean (95 %) | above | by (95 %) |", "|---|---|---|---|"]
+        for name, some in ((name, some) for name, some in figures.items() if what in some):
+            more = above.get(name, {}).get(what)
+            lines += [f"| {name} | {some[what]} | {bases[name] if more else ''} | {more or ''} |"]
+        lines += [""]
+    return lines
+
+
+def _json(figures: Mapping[str, Figure]) -> dict[str, dict]:
+    return {what: one.json() for what, one in figures.items()}
 
 
 def _file(name: str) -> str:
