@@ -5,10 +5,11 @@ under Ray with both, one after another and over again, so that all meet the same
 
 What follows "--" are the words of jobs/pretrain.py without --to. CPU seconds are those of all processes, Ray's own
 included, from the command to the last step, less those of a run of a few steps, divided by the steps that the one makes
-more than the other: so what starts is not counted, and what is read ahead is. All at the same niceness and with one
-thread. The launch is the time from the command to the end of the first step; waits are shares of a step, without the
-first ones. A report to Ray is timed in one worker on its own, one in three seconds; a run makes one per evaluation. (A
-second one would wait until the first was fetched, a second or two.)
+more than the other: so what starts is not counted, and what is read ahead is. They are told by who spent them: Ray's
+daemons take theirs by the second, whatever a step does. All at the same niceness and with one thread. The launch is the
+time from the command to the end of the first step; waits are shares of a step, without the first ones. A report to Ray
+is timed in one worker on its own, one in three seconds; a run makes one per evaluation. (A second one would wait until
+the first was fetched, a second or two.)
 """
 
 import os
@@ -39,12 +40,13 @@ WAYS = {
     "torch under Ray": ("--resources.engine", "torch"),
     "ZeRO 0 under Ray": ("--resources.stage", "0"),
 }
+WHO = ("driver and workers", "tasks and actors", "Ray's daemons")
 _EVEN = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 
 
 @dataclass(frozen=True)
 class Ran:
-    cpu: float  # seconds of all processes, to the last step
+    cpu: dict[str, float]  # seconds to the last step, by who spent them
     launch: float  # seconds to the first
     steps: list[dict[str, float]]
 
@@ -52,8 +54,8 @@ class Ran:
 def once(words: tuple[str, ...], way: str, folder: Path) -> Ran:
     """One run, from the command to its end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    spent: dict[int, float] = {}  # by process, also of those that ended
-    seen, total = 0, 0.0
+    spent: dict[int, tuple[str, float]] = {}  # by process, also of those that ended
+    seen, total = 0, {}
     with Cluster() if "Ray" in way else nullcontext() as cluster:
         environment = cluster.environment if cluster else dict(os.environ)
         command = [sys.executable, str(COMMAND), *words, *WAYS[way], "--cadence.log", "1", "--to", str(folder)]
@@ -64,13 +66,21 @@ def once(words: tuple[str, ...], way: str, folder: Path) -> Ran:
             time.sleep(0.25)
             for process in [psutil.Process(driver.pid), *(cluster.processes() if cluster else [])]:
                 with suppress(psutil.Error):
-                    spent[process.pid] = sum(process.cpu_times()[:2])
+                    spent[process.pid] = _who(process, driver.pid), sum(process.cpu_times()[:2])
             if (made := len(steps(folder))) > seen:
-                seen, total = made, sum(spent.values())
+                seen, total = made, {who: sum(s for w, s in spent.values() if w == who) for who in WHO}
     if driver.returncode:
         raise RuntimeError(f"{way} ended with {driver.returncode}: see {folder}.log")
     made = steps(folder)
     return Ran(total, made[0]["time/clock"] - started, made)
+
+
+def _who(process: psutil.Process, driver: int) -> str:
+    title = (process.cmdline() or [""])[0]
+    if process.pid == driver or title.startswith("ray::RayTrainWorker"):
+        return "driver and workers"
+    agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+    return "tasks and actors" if title.startswith("ray::") and not title.startswith(agents) else "Ray's daemons"
 
 
 def compared(words: tuple[str, ...], way: str, folder: Path, few: int) -> dict[str, float]:
@@ -79,7 +89,8 @@ def compared(words: tuple[str, ...], way: str, folder: Path, few: int) -> dict[s
     long = once(words, way, folder)
     steady = long.steps[few:]
     return {
-        "CPU s per step": (long.cpu - short.cpu) / len(steady),
+        "CPU s per step": (sum(long.cpu.values()) - sum(short.cpu.values())) / len(steady),
+        **{f"of {who}": (long.cpu[who] - short.cpu[who]) / len(steady) for who in WHO},
         "step, s": median(row["time/step"] for row in steady),
         "launch, s": long.launch,
         "data wait": median(row["time/waited"] - row["time/negatives"] for row in steady),
