@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import tyro
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 from ecgfm.embedder import load
 from ecgfm.evaluate import controls, metrics, scorecard, tasks
 from ecgfm.evaluate.embed import Vectors
@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate(job: Job) -> list[dict]:
+    folder = lasting(job.to or job.run)
     asked = tasks.find(job.shards, job.tasks, job.least)
     for run in (job.run, *job.shuffled):
         _exported(Folder(run), job.step if run == job.run else None)
@@ -75,7 +76,6 @@ def _evaluate(job: Job) -> list[dict]:
         "shuffled reports": [Vectors(load(run, job.device)) for run in job.shuffled],
     }
     cards = [_card(tasks.read(task), model, failing, job.draws) for task in asked]
-    folder = Folder(job.to or job.run)
     scorecard.write(folder, f"Scorecard of {Folder(job.run)} at step {model.embedder.card.step}", cards)
     log.info("%s holds scorecard.md", folder)
     return cards
@@ -84,7 +84,7 @@ def _evaluate(job: Job) -> list[dict]:
 def _exported(folder: Folder, step: int | None) -> None:
     """A run's folder is exported from its checkpoints first; a folder of towers is taken as it is."""
     if folder.exists("run.json"):
-        log.info("%s: towers of step %d", folder, export(folder, step))
+        log.info("%s: towers of step %d", folder, export(lasting(folder.uri), step))
 
 
 def _card(examined: Examined, model: Vectors, failing: Mapping[str, Sequence[Vectors]], draws: int) -> dict:

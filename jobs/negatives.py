@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecgfm.data import shards
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 from ecgfm.negatives.embed import lexical
 from ecgfm.negatives.embed_on_ray import Work, check, embed
 from ecgfm.negatives.stock import texts
@@ -34,7 +34,8 @@ class Job:
 def main(arguments: list[str] | None = None) -> int:
     job = tyro.cli(Job, args=arguments, description=__doc__)
     try:
-        name, made = _embed(Work(tuple(Folder(uri) for uri in job.shards), job.encoder))
+        folders = (*map(lasting, job.shards[:1]), *map(Folder, job.shards[1:]))  # the first is written into
+        name, made = _embed(Work(folders, job.encoder))
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the parts that are missing", file=sys.stderr)
         return 130

@@ -26,7 +26,7 @@ from rich.logging import RichHandler
 
 from ecgfm import recipes
 from ecgfm.data import reader
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 from ecgfm.evaluate.watch import watchers
 from ecgfm.negatives.stock import in_process
 from ecgfm.run import Resources
@@ -90,7 +90,7 @@ def _log(level: int) -> None:
 
 
 def _pretrain(asked: Asked, there: int) -> None:
-    job = Job(asked.run, asked.shards, asked.to, asked.origin, asked.towers_from, asked.resources)
+    job = Job(asked.run, asked.shards, lasting(asked.to).uri, asked.origin, asked.towers_from, asked.resources)
     if asked.dry_run:
         print(describe(job.run, job.resources, *_speed(asked)))
         return

@@ -19,7 +19,7 @@ from ecgfm.data.layout import Layout
 from ecgfm.data.sharding import Corpus, TooManyRefused, shard
 from ecgfm.data.shards import Manifest
 from ecgfm.data.sources import NAMES
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def _shard(name: str, job: Job) -> tuple[Manifest, int]:
             speed = (read - begun[0][1]) / max(now - begun[0][0], 1e-9)
             progress.update(task, completed=read, total=total, speed=speed)
 
-        return shard(name, job.corpus, Folder(job.source), Folder(job.to), job.layout, job.refused, job.repair, show)
+        return shard(name, job.corpus, Folder(job.source), lasting(job.to), job.layout, job.refused, job.repair, show)
 
 
 if __name__ == "__main__":

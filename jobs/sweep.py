@@ -26,7 +26,7 @@ from typing import Literal
 import tyro
 
 from ecgfm import recipes
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 from ecgfm.evaluate.watch import watchers
 from ecgfm.run import Resources
 from ecgfm.sweep import space, study
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _sweep(asked: Asked, over: Sequence[Axis], trials: Sequence[Trial]) -> list[Outcome]:
     job = Job(asked.run, asked.shards, asked.to, asked.origin, asked.towers_from, asked.resources)
     watching = partial(watchers, [Folder(uri).uri for uri in asked.watch_shards or asked.shards], asked.watch)
-    folder, asha = Folder(asked.to), asked.search == "asha"
+    folder, asha = lasting(asked.to), asked.search == "asha"
 
     def renewed() -> list[Outcome]:
         outcomes = [study.outcome(folder.uri, trial, ended) for trial in trials]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
+_COPY = "_ray_pkg_"  # and a hash of the code, as ray/_private/runtime_env/packaging.py names it
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -20,9 +22,15 @@ class Folder:
             object.__setattr__(self, "uri", str(Path(self.uri).expanduser().resolve()))
 
     def __str__(self) -> str:
-        """The folder for a reader: without keys and passwords, which a URI may hold before its @ and after its ?."""
+        """The folder for a reader: without keys and passwords, which a URI may hold before its host and after its ?."""
         scheme, found, rest = self.uri.partition("://")
-        return f"{scheme}{found}{rest.partition('?')[0].rpartition('@')[2]}" if found else self.uri
+        host, slash, path = rest.partition("?")[0].partition("/")  # a path may have an @ of its own: runs/dbeta@1
+        return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}" if found else self.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return str(self).rstrip("/").rpartition("/")[2]
 
     def __getstate__(self) -> dict:
         return {"uri": self.uri, "_found": []}  # filesystems are opened anew in each process
@@ -88,3 +96,15 @@ class Folder:
         root = self.path() + "/"
         files = (f.path for f in self._open()[0].get_file_info(selector) if f.type == fs.FileType.File)
         return iter(sorted(f.removeprefix(root) for f in files if f.endswith(suffix)))
+
+
+def lasting(uri: str) -> Folder:
+    """A folder that a job writes to. Refused in the copy of the code in which `ray job submit` runs a job: a relative
+    path means one in there, and the next change of the code makes another copy."""
+    folder = Folder(uri)
+    if f"/{_COPY}" in folder.uri:
+        raise ValueError(
+            f"{uri} lies in Ray's copy of the code, where nobody finds it again: give an absolute path that all nodes "
+            "see, or a URI"
+        )
+    return folder

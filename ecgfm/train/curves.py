@@ -17,8 +17,8 @@ _APART = ("step", "rate", "gradient")
 
 def plot(folders: Sequence[str]) -> Figure:
     """One panel for each figure that a run wrote down, all runs in each."""
-    short = [Folder(uri).uri.rstrip("/").rpartition("/")[2] for uri in folders]
-    names = short if len(set(short)) == len(short) else folders
+    short = [Folder(uri).name for uri in folders]
+    names = short if len(set(short)) == len(short) else [str(Folder(uri)) for uri in folders]
     curves = {name: rows(Folder(uri)) for name, uri in zip(names, folders, strict=True)}
     empty = [name for name, found in curves.items() if not found]
     if empty:

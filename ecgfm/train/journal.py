@@ -87,11 +87,10 @@ class Tracker:
             import wandb
         except ImportError:
             raise ValueError(f"--cadence.wandb {project}: the package is not there: pip install wandb") from None
-        name = folder.uri.partition("?")[0].rstrip("/").rpartition("/")[2]
         quiet = {"console": "off", "disable_git": True, "disable_code": True, "silent": True}
         self.run = wandb.init(
             project=project,
-            name=name,
+            name=folder.name,
             id=hashlib.sha256(folder.uri.encode()).hexdigest()[:16],  # a run that goes on is the same one there
             resume="allow",
             config=dict(recipe),

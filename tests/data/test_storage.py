@@ -7,7 +7,7 @@ import pytest
 from made import make
 
 from ecgfm.data import reader, shards
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, lasting
 from ecgfm.run import Frame
 
 
@@ -43,6 +43,22 @@ def test_a_folder_travels(folder: Folder) -> None:
 def test_a_folder_is_named_without_its_keys(bucket: str) -> None:
     assert f"{Folder(bucket)}" == "s3://bucket/folder"
     assert f"{Folder('/a@b?c')}" == "/a@b?c"
+    run = Folder("s3://key:secret@bucket/runs/a@1?region=x")
+    assert f"{run}" == "s3://bucket/runs/a@1"
+    assert run.name == "a@1"
+    assert f"{Folder('s3://bucket/runs/a@1')}" == "s3://bucket/runs/a@1"
+    assert f"{Folder('s3://key:secret@bucket')}" == "s3://bucket"
+
+
+def test_nothing_is_written_into_rays_copy_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "_ray_pkg_029f88d5ecc55e1e"
+    copy.mkdir()
+    monkeypatch.chdir(copy)
+    for uri in ("runs/a@1", ".", f"file://{copy}/runs"):
+        with pytest.raises(ValueError, match="give an absolute path that all nodes see, or a URI"):
+            lasting(uri)
+    assert lasting(str(tmp_path / "a@1")).uri == f"{tmp_path}/a@1"
+    assert lasting("s3://bucket/a@1").uri == "s3://bucket/a@1"
 
 
 def test_a_missing_file_is_named(folder: Folder) -> None:
