@@ -23,6 +23,7 @@ from ecgfm.train.export import export
 from ecgfm.train.feed import Feed, Stream
 from ecgfm.train.lock import ClaimedError
 from ecgfm.train.loop import Origin, Report, StoppedError, Watcher, held_out, train
+from ecgfm.train.patience import Patience
 from ecgfm.train.pretraining import Pretraining
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,11 @@ class Means:
 
 def work(job: Job, means: Means, watching: Watching) -> None:
     """One process of a job, from building the model to the last step. Where there are several, their group stands."""
+    with Patience(means.patience) as clock:
+        _work(job, means, watching, clock)
+
+
+def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     run, folders = feed.corpora(job.run, job.shards)
     torch.manual_seed(run.seed)
     model = Pretraining.of(run)
@@ -106,8 +112,9 @@ def work(job: Job, means: Means, watching: Watching) -> None:
         inputs=feed.inputs(folders, opened, model.towers.text),
         origin=job.begins(),
         report=means.report,
-        patience=means.patience,
+        clock=clock,
     )
+    clock.long()
     if engine.rank == 0:
         export(home)
 

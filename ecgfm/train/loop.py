@@ -64,13 +64,14 @@ def train(
     inputs: Mapping[str, str],
     origin: Origin | None = None,
     report: Report = lambda _: None,
-    patience: float | None = None,
+    clock: Patience = Patience(None),
 ) -> Place:
     """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
-    with Patience(patience) as clock, Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
+    clock.long()
+    with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
         place = restore(run, engine, folder, origin)  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
         if place.step >= run.steps:
-            log.info("%s is finished: there is nothing to do", folder.uri)
+            log.info("%s is finished: there is nothing to do", folder)
             return place
         meter = Meter(run, engine.device)
         home.begin(place, str(origin or ""), meter)
@@ -101,6 +102,7 @@ def train(
             if best or due(place.step, run.cadence.save, run.steps):
                 clock.long()
                 home.save(place, engine.state(), found)
+                engine.agree(0)  # the others wait with a long patience for the first, which saves
             if place.step < run.steps:
                 clock.short()
     return place
@@ -111,7 +113,7 @@ def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None) -> 
     own = _latest(engine, folder)
     if own:
         engine.load(own[1])
-        log.info("goes on at step %d of %s", own[0].step, folder.uri)
+        log.info("goes on at step %d of %s", own[0].step, folder)
         return own[0]
     if not origin:
         return Place()

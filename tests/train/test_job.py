@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,13 @@ from ecgfm import recipes
 from ecgfm.train.job import Job
 
 RUN = recipes.find(["dbeta_tiny"])
+HANGS = """
+import time
+from ecgfm.train import job
+
+job.feed.corpora = lambda *_: time.sleep(20)
+job.work(job.Job(None, (), "to"), job.Means(None, None, None, 0.1), None)
+"""
 
 
 def test_a_settled_job_means_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +36,9 @@ def test_all_of_another_run_or_its_towers() -> None:
     assert towers.towers_only
     with pytest.raises(ValueError, match="give one of --from and --towers-from"):
         Job(RUN, (), "to", origin="one", towers_from="other").begins()
+
+
+def test_a_start_that_hangs_is_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Timeout")

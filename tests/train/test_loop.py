@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from ecgfm.batch import Batch
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.run import Resources, override
-from ecgfm.train.checkpoint import CheckpointError, newest, steps
+from ecgfm.train.checkpoint import CheckpointError, Checkpoints, newest, steps
 from ecgfm.train.lock import ClaimedError
 from ecgfm.train.loop import OpenStream, Origin, StoppedError, restore, train
+from ecgfm.train.patience import Patience
 
 
 class StopError(Exception):
@@ -222,3 +224,21 @@ def half(folder: Path) -> None:
         start(folder, open_stream=open_stream, made=made)
     except StopError:
         return
+
+
+@pytest.mark.slow
+def test_a_save_may_take_longer_than_a_step(tmp_path: Path) -> None:
+    in_processes(2, saves_slowly, tmp_path)
+    assert steps(Folder(str(tmp_path)))[-1] == 6
+
+
+def saves_slowly(folder: Path) -> None:
+    save = Checkpoints.save
+
+    def slow(*given) -> None:
+        time.sleep(5.0)
+        save(*given)
+
+    with pytest.MonkeyPatch.context() as patch, Patience(2.0) as clock:
+        patch.setattr(Checkpoints, "save", slow)
+        start(folder, replace(RUN, steps=6), made=engine(dropout=0), clock=clock)

@@ -14,6 +14,7 @@ from ecgfm.run import Cadence, Frame, Optimizer, Resources, Run, Schedule
 from ecgfm.train.engine import Engine, TorchEngine
 from ecgfm.train.journal import rows
 from ecgfm.train.loop import OpenStream, Origin, held_out, train
+from ecgfm.train.patience import Patience
 
 SAMPLES, BATCH = 40, 8
 CADENCE = Cadence(log=1, save=5, evaluate=10, keep_last=2)
@@ -95,6 +96,7 @@ def start(
     open_stream: OpenStream | None = None,
     origin: Origin | None = None,
     dropout: float = 0.1,
+    clock: Patience = Patience(None),
 ) -> None:
     """What a command does: build everything, and train from wherever the folder stands."""
     made = made or engine(run=run, dropout=dropout)
@@ -109,6 +111,7 @@ def start(
         resources=Resources(workers=made.workers, device="cpu"),
         inputs={"shards": "0" * 64},
         origin=origin,
+        clock=clock,
     )
 
 
