@@ -91,6 +91,7 @@ def _log(level: int) -> None:
 
 def _pretrain(asked: Asked, there: int) -> None:
     job = Job(asked.run, asked.shards, lasting(asked.to).uri, asked.origin, asked.towers_from, asked.resources)
+    reader.check_workers(job.run.slices, job.resources.workers)
     if asked.dry_run:
         print(describe(job.run, job.resources, *_speed(asked)))
         return

@@ -142,11 +142,11 @@ def scheduled(plan: Plan, position: Position, stop: int, number: int) -> tuple[i
     return piece, slice_, first, end
 
 
-def check_workers(plan: Plan, workers: int) -> None:
-    if plan.slices % workers:
-        good = [n for n in range(1, plan.slices + 1) if plan.slices % n == 0]
+def check_workers(slices: int, workers: int) -> None:
+    if workers < 1 or slices % workers:
+        good = [n for n in range(1, slices + 1) if slices % n == 0]
         raise ValueError(
-            f"{workers} workers cannot share a batch of {plan.slices} slices evenly: use {', '.join(map(str, good))} "
+            f"{workers} workers cannot share a batch of {slices} slices evenly: use {', '.join(map(str, good))} "
             "workers, or another number of slices (which changes the order of records)"
         )
 
@@ -185,7 +185,7 @@ def read(
     threads: int = 1,
 ) -> Iterator[tuple[Batch, Position]]:
     """Batches position.batch, ..., stop - 1 as this rank sees them, read ahead by `threads` threads of this process."""
-    check_workers(reader.plan, workers)
+    check_workers(reader.plan.slices, workers)
     own = (scheduled(reader.plan, position, stop, n) for n in schedule(reader.plan, position, stop, rank, workers))
     return batches(_ahead(reader, own, threads), reader.plan, position, workers, tokens)
 

@@ -62,7 +62,7 @@ def read(
     tokens: TokenTable | None = None,
 ) -> Iterator[tuple[Batch, Position]]:
     """A worker's batches from its part of `dataset`, as `ecgfm.data.reader.read` gives them."""
-    check_workers(reader.plan, workers)
+    check_workers(reader.plan.slices, workers)
     whole: Any = None  # blocks as they come, which the annotation of batch_size does not know
     arrived = blocks.iter_batches(batch_size=whole, batch_format="numpy", prefetch_batches=2)
     own = schedule(reader.plan, position, stop, rank, workers)

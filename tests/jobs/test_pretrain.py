@@ -1,6 +1,7 @@
 """The command, on real shards, with real towers: what it says to wrong words, and that it goes on where it stopped."""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,6 +129,18 @@ def test_a_dry_run_trains_nothing(words: list[str], tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "loss = 1*dbeta/mlm" in said
     assert "0.1 hours at 1 records/s (as given)" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("how", [("--resources.launcher", "ray"), (), ("--dry-run",)])
+def test_workers_that_cannot_share_a_batch_are_refused_before_anything_is_written(
+    how: tuple[str, ...], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(logging.getLogger("ecgfm"), "error", lambda form, *given: said.append(form % given))
+    asked = ("dbeta_tiny", "--to", str(tmp_path / "run"), *words, "--resources.workers", "3", *how)
+    assert pretrain(*asked) == 1
+    assert said[0].startswith("3 workers cannot share a batch of 8 slices evenly: use 1, 2, 4, 8 workers")
     assert not (tmp_path / "run").exists()
 
 
