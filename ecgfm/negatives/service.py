@@ -2,13 +2,15 @@
 
 It holds the vectors and the index, and answers by report number. Killed, it is started again by Ray, rebuilds itself
 from storage, and answers what was asked meanwhile; answers are functions of the question, so they are the same ones. It
-ends itself when nobody has asked for an hour. Whoever waits for longer than PATIENCE is given an error.
+ends itself when nobody has asked for ten minutes. Whoever waits for longer than a run has patience is given an error.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from ecgfm.negatives.stock import Ask, Stock
 
 NAMESPACE = "ecgfm"
-PATIENCE = 50.0  # seconds that an answer may take: with a new start, and less than the 60 of Resources.patience
-_START = 600.0  # the first start may take as long as any part of a launch
-_IDLE = 3600.0
+_SHARE = 5 / 6  # of a run's patience: the error comes before the clock ends the worker
+_START = 10  # times as long may a start take (ecgfm.train.patience)
+_IDLE = 600.0  # seconds, for which it holds its CPUs and its part of a GPU after the last question
+_EVER = 1e8  # seconds: three years, as Ray takes no infinity
 _PAUSE = 0.5  # seconds between two attempts to find the actor
 
 
@@ -48,15 +51,28 @@ class Service:
         ray.kill(ray.get_runtime_context().current_actor)
 
 
+def name(stock: Stock) -> str:
+    """Of its actor. The code is part of it: after an upgrade nobody is answered by what ran before."""
+    return f"negatives-{stock.key[:16]}-{_code()[:8]}"
+
+
+@cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 class Client:
-    """Asks the service of a stock, which is started where there is none."""
+    """Asks the service of a stock, which is started where there is none. An answer may take `patience` seconds."""
 
     def __init__(
-        self, stock: Stock, cpus: float, gpus: float = 0, patience: float = PATIENCE, idle: float = _IDLE
+        self, stock: Stock, cpus: float, gpus: float = 0, patience: float = _EVER, idle: float = _IDLE
     ) -> None:
         self.patience = patience
         self._started = ray.remote(Service).options(
-            name=f"negatives-{stock.key[:16]}",
+            name=name(stock),
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached",
@@ -68,14 +84,14 @@ class Client:
         self._given = stock, max(1, int(cpus)), gpus > 0, idle
         self.actor: Any = self._started.remote(*self._given)
         try:
-            ray.get(self.actor.ready.remote(), timeout=_START)
+            ray.get(self.actor.ready.remote(), timeout=_START * patience)
         except RayActorError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ValueError(f"the service of false reports does not start: {reason}") from error
         except GetTimeoutError as error:
             raise TimeoutError(
-                f"the service of false reports has not started for {_START:g} s: see whether the cluster has {cpus:g} "
-                f"CPUs and {gpus:g} GPUs left for it"
+                f"the service of false reports has not started for {_START * patience:g} s: see whether the cluster "
+                f"has {cpus:g} CPUs and {gpus:g} GPUs left for it"
             ) from error
 
     def __call__(
@@ -104,7 +120,8 @@ class Client:
         ) from cause
 
 
-def service(cpus: float, gpus: float = 0) -> Callable[[Stock], Ask]:
-    """As `ecgfm.train.feed.open_feed` takes it. The actor searches in as many threads as it is given CPUs, or on a GPU
-    where it is given one, or a part of one, and faiss-gpu is installed. (Not verified: written without a GPU.)"""
-    return lambda stock: Client(stock, cpus, gpus)
+def service(cpus: float, gpus: float = 0, patience: float | None = None) -> Callable[[Stock], Ask]:
+    """As `ecgfm.train.feed.open_feed` takes it, for a run of that patience. The actor searches in as many threads as it
+    is given CPUs, or on a GPU where it is given one, or a part of one, and faiss-gpu is installed. (Not verified:
+    written without a GPU.)"""
+    return lambda stock: Client(stock, cpus, gpus, _SHARE * (patience or _EVER))

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.service import NAMESPACE, Client
+from ecgfm.negatives.service import NAMESPACE, Client, name, service
 from ecgfm.negatives.stock import Stock
 from ecgfm.run import Band, Farthest
 
@@ -37,11 +37,11 @@ def band(made_shards: Path, tmp_path: Path) -> Iterator[Stock]:
 
 
 def actor(stock: Stock) -> ray.actor.ActorHandle:
-    return ray.get_actor(f"negatives-{stock.key[:16]}", NAMESPACE)
+    return ray.get_actor(name(stock), NAMESPACE)
 
 
 def is_up(stock: Stock) -> bool:
-    return any(found["name"] == f"negatives-{stock.key[:16]}" for found in ray.util.list_named_actors(True))
+    return any(found["name"] == name(stock) for found in ray.util.list_named_actors(True))
 
 
 def pid(stock: Stock) -> int:
@@ -72,7 +72,8 @@ def test_the_answers_are_those_of_this_process_also_when_it_is_killed(stock: Sto
 
 
 def test_when_it_is_away_for_too_long_the_run_is_told(band: Stock) -> None:
-    client = Client(band, 0.5, patience=2.0)
+    client = Client(band, 0.5)
+    client.patience = 2.0
     stopped = pid(band)
     os.kill(stopped, signal.SIGSTOP)
     began = time.monotonic()
@@ -97,3 +98,15 @@ def test_it_ends_when_nobody_asks_and_another_takes_its_place(band: Stock) -> No
 def test_what_it_cannot_start_from_is_said_at_once(band: Stock) -> None:
     with pytest.raises(ValueError, match=r"does not start: .* have changed since the run was started"):
         Client(replace(band, key="of other vectors"), 0.5)
+
+
+def test_its_error_comes_before_the_clock_of_the_run(band: Stock) -> None:
+    assert [service(0.5, 0, patience)(band).patience for patience in (60.0, 120.0)] == [50.0, 100.0]
+
+
+def test_other_code_is_not_answered_by_what_ran_before(band: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Client(band, 0.5).actor
+    monkeypatch.setattr("ecgfm.negatives.service._code", lambda: "f" * 64)
+    after = Client(band, 0.5).actor
+    assert before != after
+    ray.kill(before)  # the other is the fixture's
