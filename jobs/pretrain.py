@@ -8,8 +8,8 @@ Killed at any moment and started again with the same command, it goes on as if n
 recipe shows every field of it, and any of them can be given; --dry-run says what it would take. --from
 runs/other@1@5000 branches from a checkpoint of another run; --towers-from takes its towers only.
 
-Ends with 0: trained to the last step; 1: cannot go on, and says why; 2: wrong words; 3: workers died or hung, and the
-same command goes on from what was saved; 130: stopped by hand.
+Ends with 0: trained to the last step; 1: cannot go on, and says why, or where the code broke; 2: wrong words; 3:
+workers died or hung, and the same command goes on from what was saved; 130: stopped by hand.
 """
 
 import logging
@@ -30,10 +30,11 @@ from ecgfm.data.storage import Folder, lasting
 from ecgfm.evaluate.watch import watchers
 from ecgfm.negatives.stock import in_process
 from ecgfm.run import Resources
+from ecgfm.train.ended import BrokenError, LostError
 from ecgfm.train.estimate import describe
 from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
 from ecgfm.train.journal import rows
-from ecgfm.train.launch import LostError, launch
+from ecgfm.train.launch import launch
 
 log = logging.getLogger("ecgfm")
 
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     except LostError as error:
         log.error("%s", error)
         return 3
-    except EXPECTED as error:
+    except (*EXPECTED, BrokenError) as error:
         log.error("%s", error)
         return 1
     finally:

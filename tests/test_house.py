@@ -29,7 +29,7 @@ ROOMS = (
 AT_THE_RIM = {
     "ray": {
         *("data/stream.py", "data/sharding.py", "negatives/embed_on_ray.py", "negatives/service.py"),
-        *("train/launch.py", "sweep/search.py"),
+        *("train/launch.py", "train/ended.py", "sweep/search.py"),
     },
     "deepspeed": {"train/zero.py"},
 }

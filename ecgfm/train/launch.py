@@ -2,9 +2,10 @@
 
 What Ray is given and what it is not. Ray Train starts the processes, joins them in a group, and ends all when one dies;
 it is told figures and no checkpoints, which are ours, and every launch has a name of its own, since Ray would go on
-from what it remembers under a name. Nothing restarts itself: a launch that failed ends, and says by its exit code
-whether the same command would go on. So there is one way back from whatever was lost, be it a worker, the driver or
-the cluster, and an error in the recipe is not tried three times.
+from what it remembers under a name. Nothing restarts itself, not even a start that found no room: a launch that failed
+ends, and says by its exit code whether the same command would go on (workers that died or hung) or would fail again. So
+there is one way back from whatever was lost, be it a worker, the driver or the cluster, and an error in the recipe is
+not tried three times.
 
 The stream begins once the workers know where they stand: the first has Ray Data begin there, and hands the others their
 parts.
@@ -24,14 +25,16 @@ import ray
 import ray.train
 import torch.distributed as dist
 from ray.exceptions import RayActorError
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ecgfm.data import stream
 from ecgfm.data.plan import Position
 from ecgfm.data.reader import Reader
+from ecgfm.data.storage import Folder
 from ecgfm.negatives.service import service
 from ecgfm.run import Resources
+from ecgfm.train.ended import START, broken, is_lost, not_led, said
 from ecgfm.train.feed import Stream
 from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
 
@@ -39,15 +42,14 @@ _START = 600.0  # seconds that workers may take to start and to find each other
 _GPU = 0.9  # of one, so that no two share it and the service of false reports finds room beside
 _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # how soon a death is seen, and how long a second report would wait
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": f"{_START:.0f}",
+    START: f"{_START:.0f}",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else what a worker prints is said twice
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-_AGAIN = "what was saved is whole, and the same command goes on from there"
+_ONCE = FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)  # by itself Ray has no end
+_WIDE = 512  # channels of towers that are too many for CPUs: recipes that end in _small have 256
 
-
-class LostError(RuntimeError):
-    """Workers that died or hung."""
+log = logging.getLogger(__name__)
 
 
 def launch(job: Job, watching: Watching) -> None:
@@ -55,6 +57,7 @@ def launch(job: Job, watching: Watching) -> None:
     if not ray.is_initialized():
         ray.init(logging_level=logging.WARNING)
     resources = fitted(job.resources, ray.cluster_resources())
+    _announce(job, resources)
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     if resources.patience:
         os.environ.setdefault("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", f"{resources.patience:.0f}")
@@ -66,14 +69,18 @@ def launch(job: Job, watching: Watching) -> None:
                 num_workers=resources.workers, use_gpu=resources.device == "cuda", resources_per_worker=each
             ),
             torch_config=TorchConfig(timeout_s=round(_START)),
-            run_config=RunConfig(name=f"{_name(job)}-{uuid.uuid4().hex[:8]}", storage_path=scratch),
+            run_config=RunConfig(
+                name=f"{Folder(job.to).name}-{uuid.uuid4().hex[:8]}", storage_path=scratch, failure_config=_ONCE
+            ),
         )
         try:
             trainer.fit()
         except ray.train.WorkerGroupError as error:
-            raise _said(error.worker_failures) from None
-        except (ray.train.ControllerError, RayActorError) as error:
-            raise LostError(f"the workers could not be started or led ({type(error).__name__}): {_AGAIN}") from None
+            raise said(error.worker_failures) from None
+        except ray.train.ControllerError as error:
+            raise not_led(error.controller_failure) from None
+        except (ray.train.PreemptionError, RayActorError) as error:
+            raise not_led(error) from None
         except SystemExit:  # Ray's answer to Ctrl-C and to `ray job stop`
             raise KeyboardInterrupt from None
 
@@ -104,19 +111,17 @@ def fitted(resources: Resources, cluster: Mapping[str, float]) -> Resources:
     return replace(resources, device=device)
 
 
-def _name(job: Job) -> str:
-    return job.settled().to.rstrip("/").rpartition("/")[2].partition("?")[0]
-
-
-def _said(failures: dict[int, Exception]) -> Exception:
-    """Of what workers raised, what says what to do; the others' complaints are consequences."""
-    for failure in failures.values():
-        if isinstance(failure, EXPECTED):
-            return failure
-        if isinstance(failure, TimeoutError):
-            return LostError(str(failure))
-    first = min(failures)
-    return LostError(f"worker {first} was lost ({type(failures[first]).__name__}; its log says more): {_AGAIN}")
+def _announce(job: Job, resources: Resources) -> None:
+    log.info(
+        "%d workers on %s, %s, stage %d, %s; %d readers",
+        *(resources.workers, resources.device, resources.engine, resources.stage),
+        *(resources.precision, resources.readers),
+    )
+    if job.resources.device == "auto" and resources.device == "cpu" and getattr(job.run.towers, "width", 0) >= _WIDE:
+        log.warning(
+            "the cluster has no GPU, or none yet, and on CPUs a recipe of this size takes months: stop it and start it "
+            "when `ray status` shows GPUs, or ask for them with --resources.device cuda"
+        )
 
 
 def _worker(job: Job, watching: Watching, folder: str) -> None:
@@ -128,11 +133,13 @@ def _worker(job: Job, watching: Watching, folder: str) -> None:
         os.chdir(folder)
     resources = job.resources
     read = partial(_streamed, tasks=resources.readers)
-    work(
-        job,
-        Means(read, service(resources.negatives_cpus, resources.negatives_gpus), ray.train.report, resources.patience),
-        watching,
-    )
+    asker = service(resources.negatives_cpus, resources.negatives_gpus, resources.patience)
+    try:
+        work(job, Means(read, asker, ray.train.report, resources.patience), watching)
+    except Exception as error:
+        if isinstance(error, EXPECTED) or is_lost(error):
+            raise
+        raise broken(rank, error).with_traceback(error.__traceback__) from None
 
 
 def _streamed(

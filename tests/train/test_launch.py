@@ -6,18 +6,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from conftest import REPOSITORY
 
 from ecgfm.data.storage import Folder
+from ecgfm.evaluate.watch import watchers
+from ecgfm.recipes import find
 from ecgfm.run import Resources
 from ecgfm.train.checkpoint import steps
+from ecgfm.train.ended import LostError
+from ecgfm.train.job import Job
 from ecgfm.train.journal import rows
-from ecgfm.train.launch import LostError, _said, fitted
-from ecgfm.train.loop import StoppedError
+from ecgfm.train.launch import _announce, fitted, launch, log
 
 sys.path.append(str(REPOSITORY / "tools"))
 from local_cluster import Cluster
@@ -49,14 +54,35 @@ def test_gpus_are_used_where_there_are_any() -> None:
         fitted(Resources(device="cuda"), {"CPU": 8})
 
 
-def test_what_says_what_to_do_is_heard_before_its_consequences() -> None:
-    stopped = StoppedError("step 3: not finite")
-    assert _said({0: RuntimeError("connection closed by peer"), 1: stopped}) is stopped
-    lost = _said({1: RuntimeError("a path that nobody should read")})
-    assert isinstance(lost, LostError)
-    assert "worker 1 was lost (RuntimeError" in str(lost)
-    assert "nobody" not in str(lost)
-    assert "service" in str(_said({0: TimeoutError("the service of false reports has not answered")}))
+def test_it_is_said_where_a_run_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that finds no GPU goes to CPUs: no matter for a small one, and a mistake for a large one."""
+    said = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(log, level, lambda form, *given: said.append(form % given))
+    for name in ("merit_small", "merit"):
+        asked = Job(find([name]), (), "to", resources=Resources(workers=2, readers=3))
+        _announce(asked, fitted(asked.resources, {"CPU": 8}))
+    assert said[:2] == ["2 workers on cpu, deepspeed, stage 0, fp32; 3 readers"] * 2
+    assert len(said) == 3
+    assert said[2].startswith("the cluster has no GPU")
+
+
+@pytest.mark.ray
+def test_a_cluster_that_is_taken_is_not_waited_for_without_end(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "3")
+    held = ray.remote(Holds).options(num_cpus=2).remote()
+    ray.get(held.__ray_ready__.remote())
+    try:
+        with pytest.raises(LostError, match=r"no room for 1 workers within 3 s: `ray status` shows"):
+            launch(Job(find(["merit_tiny"]), (), str(tmp_path)), partial(watchers, [], ()))
+    finally:
+        ray.kill(held)
+
+
+class Holds:
+    """Some CPUs."""
 
 
 @pytest.fixture(scope="module")
