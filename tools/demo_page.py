@@ -45,12 +45,12 @@ same curve.</li>
 <h1>With real data</h1>
 <p><code>ecgfm/data/corpora.md</code> says how to obtain each corpus. Then, for MIMIC-IV-ECG and eight GPUs:</p>
 <pre>ecgfm verify /data/mimic-iv-ecg
-submit="ray job submit --working-dir . --runtime-env jobs/runtime.yaml -- python"
-$submit jobs/shard.py mimic-iv-ecg --source /data/mimic-iv-ecg --to /data/shards/mimic-iv-ecg
-$submit jobs/negatives.py --shards /data/shards/mimic-iv-ecg
-$submit jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to /data/runs/dbeta@1 --resources.workers 8 \\
-    --resources.precision bf16
-$submit jobs/evaluate.py --run /data/runs/dbeta@1 --shards /data/shards/ptb-xl</pre>
+submit="ray job submit --working-dir . --runtime-env jobs/runtime.yaml"
+$submit -- python jobs/shard.py mimic-iv-ecg --source /data/mimic-iv-ecg --to /data/shards/mimic-iv-ecg
+$submit -- python jobs/negatives.py --shards /data/shards/mimic-iv-ecg
+$submit -- python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to /data/runs/dbeta@1 \\
+    --resources.workers 8 --resources.precision bf16 --resources.readers 4
+$submit --entrypoint-num-gpus 1 -- python jobs/evaluate.py --run /data/runs/dbeta@1 --shards /data/shards/ptb-xl</pre>
 """
 
 

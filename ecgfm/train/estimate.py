@@ -137,6 +137,7 @@ def describe(run: Run, resources: Resources, speed: float | None, whose: str) ->
     lines += _memories(run, resources, learning, count - learning, cost)
     lines += ["", f"{cost.operations / 1e9:,.1f} GFLOP per record, measured on {2 * _FEW} records"]
     lines += [f"{hours(run, speed):,.1f} hours at {speed:,.0f} records/s ({whose})"]
+    lines += [f"{resources.readers} readers (--resources.readers) have to keep up with that"]
     return "\n".join(lines)
 
 

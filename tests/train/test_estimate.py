@@ -77,7 +77,8 @@ def test_more_records_cost_more_of_a_real_method(run: Run) -> None:
 
 
 def test_the_page_says_it_all_and_what_it_rests_on(run: Run) -> None:
-    page = describe(run, Resources(workers=4), None, "")
+    page = describe(run, Resources(workers=4, readers=2), None, "")
+    assert "2 readers (--resources.readers)" in page
     assert "loss = 1*dbeta/mlm + " in page
     count = sum(p.numel() for p in Pretraining.of(run).parameters())
     assert f"{count:,}" in next(line for line in page.splitlines() if line.startswith("all "))
