@@ -1,5 +1,5 @@
 """Runs a command beside a Ray cluster of its own on this machine, which asks everybody for a token and listens on the
-loopback address only; stops the cluster, whatever becomes of the command.
+loopback address only; stops the cluster, whatever becomes of the command, and both at SIGTERM and SIGHUP.
 
     python tools/local_cluster.py --cpus 2 -- ray job submit --working-dir . -- python jobs/pretrain.py ...
 """
@@ -7,6 +7,7 @@ loopback address only; stops the cluster, whatever becomes of the command.
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,13 +15,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import tyro
 
 _START = 120.0  # seconds
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RAY = Path(sys.executable).with_name("ray")
 
 
@@ -52,15 +55,17 @@ class Cluster:
         self.process = subprocess.Popen(
             command, env=without, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
 
     def _wait(self) -> None:
         end = time.monotonic() + _START
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > end:
-                said = (self.folder / "start.log").read_text()
-                self.kill()
-                raise RuntimeError(f"the cluster does not start:\n{said}")
+                raise RuntimeError(f"the cluster does not start:\n{(self.folder / 'start.log').read_text()}")
             time.sleep(0.2)
 
     def _answers(self) -> bool:
@@ -82,22 +87,39 @@ class Cluster:
         return sorted(found, key=lambda process: process.create_time())
 
     def kill(self) -> None:
-        """All of its processes at once."""
-        for process in self.processes():
-            with suppress(psutil.Error):
-                process.kill()
+        """All of its processes at once, and those that they began meanwhile."""
+        while found := self.processes():
+            for process in found:
+                with suppress(psutil.Error):
+                    process.kill()
         self.process.wait()
         self._log.close()
 
     def close(self) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with _undisturbed():
+            self.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> "Cluster":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C does not break off what the first began."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -112,11 +134,16 @@ def _free_ports(count: int) -> list[int]:
 
 def main(command: tyro.conf.Positional[tuple[str, ...]], /, cpus: int = 2, store: int = 300 << 20) -> int:
     """Ctrl-C reaches the command, and then the cluster is stopped."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
     with Cluster(cpus, store) as cluster:
         running = subprocess.Popen(command, env=cluster.environment)
-        while True:
-            with suppress(KeyboardInterrupt):
-                return running.wait()
+        try:
+            while True:
+                with suppress(KeyboardInterrupt):
+                    return running.wait()
+        finally:
+            running.terminate()  # nothing where it has ended
 
 
 if __name__ == "__main__":
