@@ -1,17 +1,19 @@
 """DeepSpeed held against the torch engine: the same recipe and batches under each, on one process and on two.
 
-    python tools/compare_engines.py --to demo/engines --record jobs/records/engines@1
-    python tools/compare_engines.py --recipe dbeta_small --steps 40 --to demo/engines --record jobs/records/engines@1
+    python tools/compare_engines.py --to demo/engines --record jobs/records/engines@2
+    python tools/compare_engines.py --recipe dbeta_small --steps 40 --to demo/engines --record jobs/records/engines@2
 
 A row tells how far the curve is from that of the torch engine in one process and fp32, or bf16: the relative
 difference of the first step's loss, which the same weights make, and the largest of any step's, to which updates have
 let it grow. In bf16 that is held against how far bf16 is from fp32 under one engine. Seconds are of CPU, per step and
 process, without the first steps. Memory is what a process holds at most, beyond what it held before the model.
-Every engine has one thread per process.
+Every engine has one thread per process. Under Ray the curve is that of jobs/pretrain.py, and nothing else is told.
 """
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ import tiny
 import torch
 import torch.distributed as dist
 import tyro
+from local_cluster import Cluster
 from record import write
 
 from ecgfm import recipes
@@ -31,11 +34,12 @@ from ecgfm.batch import Batch
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.run import Run, override
-from ecgfm.train import feed
+from ecgfm.train import feed, journal
 from ecgfm.train.engine import Engine, TorchEngine
 from ecgfm.train.optim import factor
 from ecgfm.train.pretraining import Pretraining
 
+PRETRAIN = Path(__file__).parent.parent / "jobs" / "pretrain.py"
 _WARM = 3  # steps that are not timed
 
 
@@ -114,6 +118,17 @@ def process(run: Run, shards: str, home: Path, case: Case, rank: int, port: int,
         dist.destroy_process_group()
 
 
+def under_ray(recipe: str, steps: int, shards: str, text: str, to: Path, workers: int) -> list[float]:
+    """The losses of jobs/pretrain.py on a cluster of its own."""
+    words = ("--steps", str(steps), "--shards", shards, "--towers.text.name", text, "--to", str(to))
+    often = ("--cadence.log", "1", "--cadence.evaluate", str(steps))
+    ours = ("--resources.workers", str(workers), "--resources.device", "cpu")
+    with Cluster() as cluster:
+        command = [sys.executable, str(PRETRAIN), recipe, *words, *often, *ours]
+        subprocess.run(command, env=cluster.environment, check=True)
+    return [float(row["loss"] or 0) for row in journal.rows(Folder(str(to))) if "loss" in row]
+
+
 def measure(run: Run, shards: str, home: Path, case: Case) -> Found:
     """In processes of its own, each begun anew, so that nothing of another engine is in them."""
     fresh = get_context("spawn")
@@ -153,6 +168,11 @@ def main(
         twin, alike = made[Case(case.precision, None, 1)], made[Case(case.precision, None, case.workers)]
         rows.append(row(case, found, twin, alike))
         print(rows[-1], flush=True)
+    for workers in (1, 2):
+        losses = under_ray(recipe, steps, shards, text, to / f"under-ray-{workers}", workers)
+        found = {"precision": "fp32", "engine": "DeepSpeed, stage 0, under Ray", "processes": workers}
+        rows.append(dict.fromkeys(rows[0], "") | found | _apart(losses, made[Case("fp32", None, 1)].losses))
+        print(rows[-1], flush=True)
     if record:
         widest = {p: max(one["apart"] for one in rows if one["precision"] == p) for p in ("fp32", "bf16")}
         first = max(one["apart at first"] for one in rows if one["precision"] == "bf16")
@@ -166,14 +186,17 @@ def main(
         write(record, "Engines", said, rows, curves=curves)
 
 
+def _apart(one: list[float], other: list[float]) -> dict[str, float]:
+    differences = apart(one, other)
+    return {"apart at first": differences[0], "apart": max(differences)}
+
+
 def row(case: Case, found: Found, twin: Found, alike: Found) -> dict[str, Any]:
-    differences = apart(found.losses, twin.losses)
     return {
         "precision": case.precision,
         "engine": str(case),
         "processes": case.workers,
-        "apart at first": differences[0],
-        "apart": max(differences),
+        **_apart(found.losses, twin.losses),
         "CPU s per step": round(found.cpu, 4),
         "of torch's": f"{found.cpu / alike.cpu:.2f}",
         "start, s": round(found.start, 1),
