@@ -15,7 +15,8 @@ and of pools that give several vectors, slots, per record (above, their mean is 
 
     redundancy      (highest - R) / (highest - lowest) of the coding rate at eps^2 0.5: 0 at right angles, 1 if all one
     cosine          mean |cos| of two slots of a record
-    cka             mean linear CKA of two slots over records: 1 where one can be had from the other by a rotation
+    cka             mean linear CKA of two slots over records, by the unbiased HSIC (Song): 1 where one can be had from
+                    the other by a rotation, about 0 where they have nothing in common, whatever their n and width
     slot_variance   of a slot's unit vector over records: 0 where it is a constant, as right angles alone allow
     slots_rank      effective rank of all slots side by side
 
@@ -129,23 +130,47 @@ def drift(x: Vectors, subject: Int64[Tensor, "n"], record: Int64[Tensor, "n"]) -
 
 
 def slots(z: Float[Tensor, "n k D"]) -> dict[str, Tensor]:
+    """Nothing of one slot, or of fewer records than `_cka` needs."""
     z = gather(z.double())
     n, k, d = z.shape
-    if k < 2:
+    if k < 2 or n < 4:
         return {}
     apart = ~torch.eye(k, dtype=torch.bool, device=z.device)
     unit, highest, lowest = _unit(z), rate.highest(k, d, DISTORTION), rate.lowest(d, DISTORTION)
-    centred = (z - z.mean(0)).transpose(0, 1)
-    grams = (centred @ centred.mT).flatten(1)  # of each slot, over records
-    length = grams.norm(dim=1).clamp(min=_TINY)
-    alike = grams @ grams.T / length[:, None] / length
+    every = (z - z.mean(0)).flatten(1)
     return {
         "redundancy": (highest - rate.within(z, DISTORTION).mean()) / (highest - lowest),
         "cosine": (unit @ unit.mT)[:, apart].abs().mean(),
-        "cka": alike[apart].mean(),
+        "cka": _cka(z)[apart].mean(),
         "slot_variance": unit.var(0, correction=0).sum(1).mean(),
-        "slots_rank": effective_rank(eigenvalues(grams.sum(0).view(n, n))),
+        "slots_rank": effective_rank(eigenvalues(every @ every.T if n < k * d else every.T @ every)),
     }
+
+
+def _cka(z: Float[Tensor, "n k D"]) -> Float[Tensor, "k k"]:
+    """Of each two slots H_ij / sqrt(H_ii H_jj); 0 where one of them is a constant.
+
+    H is n (n - 3) times the unbiased HSIC of linear kernels. Of centred slots, with a_i the squared lengths of rows,
+    H_ij = |X_i^T X_j|^2 - n / (n - 2) a_i a_j + sum a_i sum a_j / ((n - 1) (n - 2)).
+    """
+    n = len(z)
+    x = (z - z.mean(0)).transpose(0, 1)
+    lengths = x.square().sum(2)
+    sums = lengths.sum(1)
+    alike = _products(x) - n / (n - 2) * lengths @ lengths.T + torch.outer(sums, sums) / ((n - 1) * (n - 2))
+    own = alike.diagonal()
+    scale = torch.where(own > (_ROUNDING * z.square().sum((0, 2))).square(), own.rsqrt(), 0.0)
+    return alike * scale[:, None] * scale
+
+
+def _products(x: Float[Tensor, "k n D"]) -> Float[Tensor, "k k"]:
+    """|X_i^T X_j|^2, from the rows' Gram matrices or from the products of all channels: whichever are smaller."""
+    k, n, d = x.shape
+    if n * n < k * d * d:
+        grams = (x @ x.mT).flatten(1)
+        return grams @ grams.T
+    channels = x.transpose(0, 1).reshape(n, k * d)
+    return (channels.T @ channels).view(k, d, k, d).square().sum((1, 3))
 
 
 class Held(NamedTuple):
@@ -200,8 +225,8 @@ def watch(
 ) -> Callable[[int, nn.Module], Mapping[str, float]]:
     """A watcher of the loop. `bf16`: the towers run as they are trained; the figures are fp64 all the same.
 
-    Over the loop's held-out batches that is 0.4 to 1.0 % of the operations of training, at the intervals of the recipes
-    (python tools/count_geometry.py dbeta fingerprint merit crossl dense together).
+    Over the loop's held-out batches that is 0.1 to 1.0 % of the operations of training, at the intervals of the recipes
+    and of their small forms (python tools/count_geometry.py dbeta fingerprint fingerprint_small ...).
     """
 
     def see(step: int, model: nn.Module) -> Mapping[str, float]:

@@ -164,13 +164,19 @@ def test_slots_in_closed_form() -> None:
     assert made["cosine"] == pytest.approx(rho)
 
 
-def test_slots_against_brute_force() -> None:
-    z = normal(40, 3, 10) + normal(1, 3, 10, seed=1)
+@pytest.mark.parametrize("n", [12, 40])  # from grams of rows, and from products of channels
+def test_slots_against_brute_force(n: int) -> None:
+    z = normal(n, 3, 10) + normal(1, 3, 10, seed=1)
     made = geometry.slots(z)
     centred = [z[:, slot] - z[:, slot].mean(0) for slot in range(3)]
 
+    def hsic(x: Tensor, y: Tensor) -> Tensor:
+        """Song et al., equation 4, as it stands there, less its factor."""
+        n, (k, q) = len(x), ((one @ one.T).fill_diagonal_(0) for one in (x, y))
+        return (k * q).sum() + k.sum() * q.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k @ q).sum()
+
     def cka(x: Tensor, y: Tensor) -> Tensor:
-        return (x.T @ y).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+        return hsic(x, y) / (hsic(x, x) * hsic(y, y)).sqrt()
 
     pairs = [cka(centred[i], centred[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     torch.testing.assert_close(made["cka"], torch.stack(pairs).mean())
@@ -179,6 +185,16 @@ def test_slots_against_brute_force() -> None:
     torch.testing.assert_close(made["slot_variance"], unit.var(0, correction=0).sum(-1).mean())
     least = shape(torch.cat((normal(40, 10), normal(40, 10)), dim=1))["effective_rank"]
     assert least <= 10 + 1e-9
+
+
+@pytest.mark.parametrize(("n", "d"), [(64, 128), (64, 16), (2000, 16)])
+def test_slots_that_have_nothing_in_common_are_not_alike_at_any_size(n: int, d: int) -> None:
+    noise = normal(n, 8, d)
+    assert abs(geometry.slots(noise)["cka"].item()) < 0.02  # with bias: 0.66, 0.20 and 0.01
+    turned = torch.stack((noise[:, 0], noise[:, 0], 3 * noise[:, 0] @ rotation(d) + 5), dim=1)
+    assert geometry.slots(turned)["cka"].item() == pytest.approx(1)
+    constant = torch.stack((noise[:, 0], torch.full((n, d), 0.3, dtype=torch.float64)), dim=1)
+    assert geometry.slots(constant)["cka"] == 0
 
 
 OBJECTIVES = {"dbeta": dbeta.Config(), "fingerprint": fingerprint.Config()}
