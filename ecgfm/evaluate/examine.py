@@ -18,16 +18,26 @@ Found = Mapping[str, Mapping[str, tuple[Float64[np.ndarray, "m k"], ...]]]
 
 def examine(model: Vectors, examined: Examined, weights: Weights) -> Found:
     """`weights` are over the test records (metrics.resample). A model without a text tower is probed only."""
-    embedder, splits = model.embedder, examined.splits
+    return {**zero_shot(model, examined, weights), **probes(model, examined, weights)}
+
+
+def zero_shot(model: Vectors, examined: Examined, weights: Weights) -> Found:
+    """Nothing where the model reads no reports, or nobody has written prompts for these labels."""
+    prompts = zeroshot.prompts(examined.task) if zeroshot.reads(model.embedder.towers) else {}
+    if not prompts:
+        return {}
+    cohorts = [examined.splits[split] for split in ("valid", "test")]
+    valid, test = (
+        zeroshot.scores(model.embedder, model.of(examined.task.folder, cohort.record), examined.names, prompts)
+        for cohort in cohorts
+    )
+    return {"zero-shot": _together([figures(valid, cohorts[0].labels, test, cohorts[1].labels, weights)])}
+
+
+def probes(model: Vectors, examined: Examined, weights: Weights) -> Found:
+    splits, found = examined.splits, {}
     vectors = {split: model.of(examined.task.folder, cohort.record) for split, cohort in splits.items()}
     known, truth = splits["valid"].labels, splits["test"].labels
-    found = {}
-    prompts = zeroshot.prompts(examined.task) if zeroshot.reads(embedder.towers) else {}
-    if prompts:
-        valid, test = (
-            zeroshot.scores(embedder, vectors[split], examined.names, prompts) for split in ("valid", "test")
-        )
-        found["zero-shot"] = _together([figures(valid, known, test, truth, weights)])
     train, valid, test = probe.standardised(vectors["train"], vectors["valid"], vectors["test"])
     for share, seeds in probe.SHARES.items():
         made = []

@@ -12,7 +12,8 @@ of one subject and identical reports. It cannot pass log N; near it, it says tha
 
 The paper's abstract gives the two branches. Not known are weights, masks, towers and temperature. Here three quarters
 of the patches are dropped for mem, as ST-MEM does, and the report meets the whole recording; both scales are learnt,
-InfoNCE's from MERL's 1 / 0.07. Vectors are taken over all tokens, so that an arm with mem alone has one as well.
+InfoNCE's from MERL's 1 / 0.07. Vectors are taken over all tokens. With mem alone nothing moves the pool, whose map
+stays as it was drawn: what such a model has learnt stands in its tokens.
 """
 
 import math
