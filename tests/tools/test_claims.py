@@ -1,0 +1,63 @@
+"""What claims have in common: pairs of seeds, figures that belong to their run, and the page."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from ecgfm import recipes
+from ecgfm.data.shards import Manifest
+from ecgfm.data.storage import Folder
+from ecgfm.run import override
+
+sys.path.append(str(REPOSITORY / "tools"))
+
+from claims import _FOUND, _known, _of, _tables, less, over_seeds  # pyright: ignore[reportMissingImports]
+
+DRAWS = [0.8, 0.7, 0.9, 0.8]  # the value, and what it would be with other subjects
+
+
+def test_arms_are_compared_seed_by_seed_on_the_same_draws() -> None:
+    """What subjects and seeds give to both goes away, also where it is much more than the difference."""
+    theirs = [{"auc": [v + seed for v in DRAWS], "error": [0.5 * seed], "alone": [1.0]} for seed in range(3)]
+    ours = [{"auc": [v + 0.1 for v in run["auc"]], "error": [run["error"][0] - 0.2]} for run in theirs]
+    above = less(ours, theirs)
+    assert above.keys() == {"auc", "error"}
+    assert (above["auc"].value, above["auc"].low, above["auc"].high) == pytest.approx((0.1, 0.1, 0.1))
+    assert (above["error"].value, above["error"].high) == pytest.approx((-0.2, -0.2))
+    assert over_seeds(ours)["auc"].high - over_seeds(ours)["auc"].low > 1
+    with pytest.raises(ValueError, match="shorter"):
+        less(ours, theirs[:2])
+
+
+def test_figures_of_another_run_are_refused(tmp_path: Path) -> None:
+    where, home = tmp_path / "shards", Folder(str(tmp_path / "home"))
+    manifest = Manifest("made-up", "", 8, 1, 0, (), {})
+    Folder(str(where)).write("manifest.json", manifest.json())
+    run = recipes.find(["fingerprint_tiny"])
+    assert _known(home, run, str(where)) is None
+    home.write(_FOUND, json.dumps({**_of(run, str(where)), "found": {"auc": DRAWS}}).encode())
+    assert _known(home, run, str(where)) == {"auc": DRAWS}
+    with pytest.raises(ValueError, match=r"another run \(recipe\.steps: 20 -> 21\): remove it, or rename --to"):
+        _known(home, override(run, {"steps": 21}), str(where))
+    Folder(str(where)).write("manifest.json", replace(manifest, subjects=2).json())
+    with pytest.raises(ValueError, match=r"another run \(shards: "):
+        _known(home, run, str(where))
+
+
+def test_a_table_names_what_an_arm_is_above() -> None:
+    found = {"plain": [{"auc": DRAWS}], "ours": [{"auc": [v + 0.1 for v in DRAWS], "error": [0.5]}], "ruler": [{}]}
+    figures = {name: over_seeds(runs) for name, runs in found.items()}
+    lines = _tables(figures, {"ours": less(found["ours"], found["plain"])}, {"ours": "plain"})
+    auc, error = "\n".join(lines).split("## ")[1:]
+    assert auc.splitlines()[:1] + auc.splitlines()[4:6] == [
+        "auc",
+        "| plain | 0.800 (0.705 to 0.895) |  |  |",
+        "| ours | 0.900 (0.805 to 0.995) | plain | 0.100 (0.100 to 0.100) |",
+    ]
+    assert "| ours | 0.500 (0.500 to 0.500) |  |  |" in error
+    assert "plain" not in error
+    assert "ruler" not in "".join(lines)
