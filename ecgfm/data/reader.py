@@ -89,6 +89,12 @@ def open_reader(
         _visits(folder, manifest, split) if visits else Chunks.of(manifest, split)
         for folder, manifest in zip(folders, manifests, strict=True)
     )
+    for manifest, order in zip(manifests, orders, strict=True):
+        if not order.records:
+            raise ValueError(
+                f"the shards of {manifest.corpus} hold no {split} records: leave the corpus out, or make them again "
+                "with other shares (jobs/shard.py --layout.valid, --layout.test)"
+            )
     plan = Plan(orders, batch, seed, shares or (1,) * len(folders), slices, window)
     return Reader(folders, manifests, plan, frame, kinds)
 

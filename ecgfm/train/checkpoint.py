@@ -170,10 +170,8 @@ class Checkpoints:
     def improves(self, figures: Mapping[str, float]) -> bool:
         """Whether these are better than those of every checkpoint so far."""
         self.wait()
-        name = self.cadence.best
-        if name not in figures:
-            raise ValueError(f"cadence.best is {name!r}, but what is watched is {', '.join(figures) or 'nothing'}")
-        return math.isfinite(figures[name]) and self._best({**self._figures, -1: figures[name]}) == -1
+        figure = figures[self.cadence.best]
+        return math.isfinite(figure) and self._best({**self._figures, -1: figure}) == -1
 
     def _write(self, place: Place, figures: Mapping[str, float], taken: float) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated
@@ -22,7 +22,7 @@ from ecgfm.train.engine import Engine, TorchEngine
 from ecgfm.train.export import export
 from ecgfm.train.feed import Feed, Stream
 from ecgfm.train.lock import ClaimedError
-from ecgfm.train.loop import Origin, Report, StoppedError, Watcher, held_out, train
+from ecgfm.train.loop import Origin, Report, StoppedError, Watcher, check_best, held_out, train
 from ecgfm.train.patience import Patience
 from ecgfm.train.pretraining import Pretraining
 
@@ -90,6 +90,7 @@ def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     threads = job.resources.readers
     make = partial(feed.open_feed, run, [*folders.values()], home, model.columns, threads, means.asker)
     opened = _first_alone(engine, make)
+    opened.reader("valid")  # what it lacks is said here, and not after hundreds of steps
 
     def stream(position: Position, count: int) -> Stream:
         bare = means.read(opened.reader("train"), position.batch + count, position, engine.rank, engine.workers)
@@ -98,16 +99,18 @@ def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     def valid() -> Stream:
         return opened.open("valid", opened.batches("valid", _HELD_OUT), Position(), engine.rank, engine.workers)
 
+    watchers = {
+        "held-out": held_out(engine, valid),
+        "geometry": geometry.watch(valid, bf16=job.resources.precision == "bf16"),
+        **watching(run, engine),
+    }
+    _check_best(run.cadence.best, watchers, model)
     train(
         run,
         engine,
         stream,
         home,
-        {
-            "held-out": held_out(engine, valid),
-            "geometry": geometry.watch(valid, bf16=job.resources.precision == "bf16"),
-            **watching(run, engine),
-        },
+        watchers,
         resources=job.resources,
         inputs=feed.inputs(folders, opened, model.towers.text),
         origin=job.begins(),
@@ -117,6 +120,14 @@ def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     clock.long()
     if engine.rank == 0:
         export(home)
+
+
+def _check_best(best: str, watchers: Collection[str], model: Pretraining) -> None:
+    """As far as the names are known before a step: which figures the geometry has depends on the records."""
+    known = [f"held-out/{name}" for name in ("loss", *model.weights)]
+    others = [name for name in watchers if name != "held-out"]
+    if not any(best.startswith(f"{name}/") for name in others):
+        check_best(best, [*known, *(f"{name}/..." for name in others)])
 
 
 def _engine(job: Job, model: Pretraining) -> Engine:

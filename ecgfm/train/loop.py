@@ -4,8 +4,9 @@ It knows no Ray, no DeepSpeed and no objective: the engine, the stream and the w
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import torch
 from torch import nn
@@ -95,7 +96,13 @@ def train(
             found, best = {}, False
             if watchers and due(place.step, run.cadence.evaluate, run.steps):
                 clock.long()
-                found = watch(watchers, place.step, engine.model)
+                try:
+                    found = watch(watchers, place.step, engine.model)
+                    check_best(run.cadence.best, found)
+                except Exception as error:  # what was learnt is not lost with it
+                    if engine.workers == 1 or isinstance(error, ValueError):  # which all processes come to alike
+                        home.save(place, engine.state(), {})
+                    raise
                 meter.watched(place.step, found)
                 report({"step": place.step, **figures, **found})
                 best = bool(engine.agree(home.improves(found)))
@@ -128,6 +135,11 @@ def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None) -> 
         place = Place(place.step, place.position if claim.same_data(origin.folder, run) else Position())
     else:
         place = Place()
+    if place.step >= run.steps:
+        raise ValueError(
+            f"{origin} stands at step {place.step} and this recipe makes {run.steps}: raise --steps, begin at an "
+            f"earlier one with --from {origin.folder}@STEP, or take --towers-from {origin.folder}"
+        )
     log.info("begins at step %d, batch %d, from %s", place.step, place.position.batch, origin)
     if missing:
         log.info("%d tensors are new and begin untrained, among them %s", len(missing), missing[0])
@@ -152,6 +164,14 @@ def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> dict[
         found = {f"{name}/{key}": value for name, see in watchers.items() for key, value in see(step, model).items()}
     model.train()
     return found
+
+
+def check_best(best: str, known: Collection[str]) -> None:
+    """Whether the figure by which the best checkpoint is chosen is among those that are watched."""
+    if best not in known:
+        near = get_close_matches(best, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        raise ValueError(f"--cadence.best: no watcher finds {best!r}; {hint}")
 
 
 def held_out(engine: Engine, batches: Callable[[], Iterable[tuple[Batch, Position]]]) -> Watcher:

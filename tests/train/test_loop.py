@@ -15,7 +15,7 @@ from ecgfm.data.storage import Folder
 from ecgfm.run import Resources, override
 from ecgfm.train.checkpoint import CheckpointError, Checkpoints, newest, steps
 from ecgfm.train.lock import ClaimedError
-from ecgfm.train.loop import OpenStream, Origin, StoppedError, restore, train
+from ecgfm.train.loop import OpenStream, Origin, StoppedError, Watcher, restore, train
 from ecgfm.train.patience import Patience
 
 
@@ -137,6 +137,22 @@ def test_watchers_see_the_model_at_rest(tmp_path: Path) -> None:
     assert made.model.training
 
 
+def test_a_watcher_that_fails_costs_no_steps(tmp_path: Path) -> None:
+    def fails(step: int, model: torch.nn.Module) -> dict[str, float]:
+        raise KeyError("label")
+
+    def run(folder: Path, watchers: dict[str, Watcher]) -> None:
+        home = Folder(str(folder))
+        train(RUN, engine(), lambda position, _: stream(position), home, watchers, resources=Resources(), inputs={})
+
+    with pytest.raises(KeyError, match="label"):
+        run(tmp_path / "fails", {"held-out": fails})
+    with pytest.raises(ValueError, match=r"--cadence\.best: no watcher finds 'held-out/loss'; there are other/area"):
+        run(tmp_path / "named", {"other": lambda step, model: {"area": 1.0}})
+    for name in ("fails", "named"):
+        assert steps(Folder(str(tmp_path / name))) == [5, 10]
+
+
 def test_a_non_finite_step_is_saved_and_named(tmp_path: Path) -> None:
     def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for batch, after in stream(position):
@@ -188,6 +204,16 @@ def test_what_an_origin_lacks_is_said(straight: Path, tmp_path: Path) -> None:
         start(tmp_path, replace(RUN, steps=40), origin=Origin(Folder(str(straight)), 7))
     with pytest.raises(FileNotFoundError, match="holds no checkpoint to begin from"):
         start(tmp_path, replace(RUN, steps=40), origin=Origin(Folder(str(tmp_path / "empty"))))
+
+
+def test_a_branch_from_the_last_step_is_refused(straight: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"@25 stands at step 25 and this recipe makes 20: raise --steps, .*@STEP"):
+        start(tmp_path, replace(RUN, steps=20), origin=Origin(Folder(str(straight)), 25))
+    with pytest.raises(ValueError, match=r"straight\d* stands at step 30 and this recipe makes 30"):
+        start(tmp_path, origin=Origin(Folder(str(straight))))
+    assert not (tmp_path / "run.json").exists()
+    start(tmp_path, replace(RUN, steps=5), origin=Origin(Folder(str(straight)), None, towers_only=True))
+    assert steps(Folder(str(tmp_path))) == [5]
 
 
 def test_an_origin_is_a_folder_or_a_folder_at_a_step(straight: Path, tmp_path: Path) -> None:
