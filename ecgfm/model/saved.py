@@ -55,7 +55,7 @@ def write(folder: Folder, card: Card, towers: Towers) -> None:
     """Write towers over what the folder may hold of others."""
     files = {_WEIGHTS: serialise({name: tensor.contiguous() for name, tensor in weights(towers).items()})}
     if isinstance(card.towers.text, TextConfig):
-        files |= {f"{_TEXT}/{name}": content for name, content in _text_files(card.towers.text.name).items()}
+        files |= {f"{_TEXT}/{name}": content for name, content in text_files(card.towers.text.name).items()}
     if folder.exists(_CARD):
         folder.delete(_CARD)
     for name, content in files.items():
@@ -64,7 +64,8 @@ def write(folder: Folder, card: Card, towers: Towers) -> None:
     folder.write(_CARD, json.dumps({"format": FORMAT, "card": describe(card), "files": hashes}, indent=1).encode())
 
 
-def _text_files(name: str) -> dict[str, bytes]:
+def text_files(name: str) -> dict[str, bytes]:
+    """The config and the tokenizer of a text model, whether it is a folder or one of the hub."""
     with tempfile.TemporaryDirectory() as place:
         AutoConfig.from_pretrained(name).save_pretrained(place)
         AutoTokenizer.from_pretrained(name).save_pretrained(place)

@@ -1,10 +1,11 @@
 """What a run reads: shards by their corpora, the words of their reports, and the false reports of methods that ask.
 
 All of it follows from the recipe and from what lies on disk, and the hashes of the latter stand in run.json. Words are
-numbered once and kept in the run's folder.
+numbered once and kept in the run's folder, in a file named after all that decides them.
 """
 
 import hashlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,12 +25,12 @@ from ecgfm.data.reader import Reader, open_reader, read
 from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
+from ecgfm.model.saved import text_files
 from ecgfm.model.text import TableConfig, TextConfig
 from ecgfm.negatives.stock import Ask, Stock, in_process, texts
-from ecgfm.negatives.vectors import Embeddings
+from ecgfm.negatives.vectors import Embeddings, hash_of_texts
 from ecgfm.run import Run
 
-_TOKENS = "tokens.safetensors"
 _NOT_KINDS = {"text", "far", "visits"}  # any other column is a kind of channels beside the ECG
 _AHEAD = 2  # batches for which false reports are asked before they are needed
 
@@ -58,6 +59,7 @@ class Feed:
     stock: Stock | None
     ask: Ask | None
     threads: int = 1
+    first: Int64[np.ndarray, " reports"] | None = None  # of each report, the first that has its text; none for none
 
     def open(self, split: str, stop: int, position: Position, rank: int = 0, workers: int = 1) -> "Dressed":
         """A worker's part of batches position.batch, ..., stop - 1, read in this process."""
@@ -117,7 +119,7 @@ class Dressed:
 
     def _with_words(self, batch: Batch) -> Batch:
         words, counts = self._words(batch.report.numpy())
-        return replace(batch, words=words, word_count=counts)
+        return replace(batch, report=self._first(batch.report.numpy()), words=words, word_count=counts)
 
     def _with_false(self, batch: Batch, after: Position, answer: Callable[[], np.ndarray]) -> tuple[Batch, Position]:
         start, size = time.perf_counter(), len(batch)
@@ -126,13 +128,18 @@ class Dressed:
         words, counts = self._words(np.concatenate([batch.report.numpy(), far]))  # of one width
         dressed = replace(
             batch,
+            report=self._first(batch.report.numpy()),
             words=words[:size],
             word_count=counts[:size],
-            far_report=torch.from_numpy(far),
+            far_report=self._first(far),
             far_words=words[size:],
             far_word_count=counts[size:],
         )
         return dressed, after
+
+    def _first(self, reports: Int64[np.ndarray, " n"]) -> Int64[Tensor, " n"]:
+        """Equal texts of two corpora are one report to whoever compares reports by number."""
+        return torch.from_numpy(reports if self._feed.first is None else self._feed.first[reports])
 
     def _words(self, reports: Int64[np.ndarray, " n"]) -> tuple[Int32[Tensor, "n W"], Int32[Tensor, " n"]]:
         if not self._feed.tokens:
@@ -152,9 +159,11 @@ def open_feed(
     """`columns` are what the methods ask for beside the signal; `home` is the run's folder; `asker` gives the answers
     about false reports: this process, or a service."""
     folders = [Folder(uri) for uri in uris]
-    tokens = _tokens(run, folders, home) if "text" in columns else None
+    said = texts(folders) if "text" in columns else None
+    tokens = _tokens(run, said, home) if said is not None else None
     stock = _stock(run, folders, home) if "far" in columns else None
-    return Feed(run, tuple(uris), columns, tokens, stock, asker(stock) if stock else None, threads)
+    first = _first(said) if said is not None else None
+    return Feed(run, tuple(uris), columns, tokens, stock, asker(stock) if stock else None, threads, first)
 
 
 def inputs(folders: Mapping[str, str], feed: Feed, model: torch.nn.Module | None) -> dict[str, str]:
@@ -182,18 +191,26 @@ def _manifest(uri: str) -> Manifest:
     return shards.manifest(Folder(uri))
 
 
-def _tokens(run: Run, folders: Sequence[Folder], home: Folder) -> TokenTable | None:
+def _first(said: Sequence[str]) -> Int64[np.ndarray, " reports"]:
+    """Of each report the first number of its text. The last entry is of none, -1."""
+    numbers: dict[str, int] = {}
+    return np.array([*(numbers.setdefault(text, number) for number, text in enumerate(said)), -1])
+
+
+def _tokens(run: Run, said: Sequence[str], home: Folder) -> TokenTable | None:
     text = run.towers.text
     if isinstance(text, TableConfig) and Path(text.path).is_file():  # the tower says so where it is not
         folder, name = Folder(str(Path(text.path).parent)), Path(text.path).name
-        Embeddings.read(folder, name, texts(folders))  # refused when it was made of other reports
+        Embeddings.read(folder, name, said)  # refused when it was made of other reports
     if not isinstance(text, TextConfig):
         return None
-    if not home.exists(_TOKENS):
+    model = {name: hashlib.sha256(content).hexdigest() for name, content in text_files(text.name).items()}
+    decides = json.dumps([model, run.words, hash_of_texts(said)], sort_keys=True)
+    file = f"tokens-{hashlib.sha256(decides.encode()).hexdigest()[:16]}.safetensors"
+    if not home.exists(file):  # one of another recipe may be there, from a start that was refused or corrected
         tokenizer = AutoTokenizer.from_pretrained(text.name)
-        said = texts(folders)
-        TokenTable.build(said, lambda some: tokenizer(some, verbose=False)["input_ids"], run.words).write(home, _TOKENS)
-    return TokenTable.read(home, _TOKENS)
+        TokenTable.build(said, lambda some: tokenizer(some, verbose=False)["input_ids"], run.words).write(home, file)
+    return TokenTable.read(home, file)
 
 
 def _stock(run: Run, folders: Sequence[Folder], home: Folder) -> Stock:

@@ -3,7 +3,7 @@
 run.json              recipe, hashes of what is read, and how each launch was made
 metrics.jsonl         the curve; tensorboard/ shows the same
 checkpoints/          what a restart needs
-tokens.safetensors    the words of all reports, and in vectors/ their vectors by words (ecgfm.train.feed)
+tokens-….safetensors  the words of all reports, and in vectors/ their vectors by words (ecgfm.train.feed)
 lock                  who is writing (lease.json in an object store)
 """
 

@@ -80,7 +80,8 @@ def test_1_the_negative_s_words_reach_the_encoder(text_model: str) -> None:
 
 
 def test_1_the_label_cannot_be_told_from_the_length(model: Pretraining) -> None:
-    """Own and far reports are equally long in the mean here: whatever tells them apart was put in by the model."""
+    """Own and far reports are equally long in the mean here: whatever tells them apart was put in by the model. That
+    those of the method's own choice are alike in length too is held in tests/train/test_reports.py."""
     batch = make(records=2000, samples=16, words=8)
     with torch.no_grad():
         text = Encoded(model.towers, batch, SEED).text(READ)
