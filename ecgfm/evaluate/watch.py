@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
@@ -49,10 +49,10 @@ def _watcher(task: Task, run: Run, device: str) -> Watcher:
     names = tuple(name for name, is_enough in zip(examined.names, enough, strict=True) if is_enough)
     if not names:
         raise ValueError(f"{task.name}: no label is met {LEAST} times in the {len(cohort)} held-out records looked at")
-    text, prompts = run.towers.text, zeroshot.prompts(task)
+    text, written = run.towers.text, zeroshot.prompts(task)
+    prompts = written if written.keys() & {*names} else {}
     tokenizer = AutoTokenizer.from_pretrained(text.name) if isinstance(text, TextConfig) else None
     held = [*windows(task.folder, cohort.record[own_share(len(cohort))], run.frame, built(run).others)]
-    once = np.ones((len(cohort), 1), np.float32)
 
     def see(step: int, model: nn.Module) -> Mapping[str, float]:
         towers = model.get_submodule("towers")
@@ -63,9 +63,15 @@ def _watcher(task: Task, run: Run, device: str) -> Watcher:
         scores = {"probe": probe.quick(vectors, cohort.labels, cohort.subject)}
         if prompts and zeroshot.reads(towers):
             scores["zero-shot"] = zeroshot.scores(embedder, vectors, names, prompts)
-        return {way: float(metrics.macro(metrics.auc(s, cohort.labels, once))[0]) for way, s in scores.items()}
+        return {way: _mean(s, cohort.labels) for way, s in scores.items()}
 
     return see
+
+
+def _mean(scores: Float[np.ndarray, "n k"], labels: Bool[np.ndarray, "n k"]) -> float:
+    """AUC over the labels that have scores: one without a prompt has none."""
+    areas = metrics.auc(scores, labels, np.ones((len(scores), 1), np.float32))
+    return float(metrics.macro(np.where(np.isnan(scores).any(0), np.nan, areas))[0])
 
 
 def looked_at(valid: Cohort) -> tuple[Cohort, Bool[np.ndarray, "k"]]:

@@ -8,11 +8,12 @@ import pytest
 import ranks
 import torch
 from labelled import Made
+from sklearn.metrics import roc_auc_score
 from toy import RUN
 
 from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
-from ecgfm.evaluate import embed, metrics, probe, tasks, watch
+from ecgfm.evaluate import embed, metrics, probe, tasks, watch, zeroshot
 from ecgfm.evaluate.tasks import Task
 from ecgfm.model import saved
 from ecgfm.run import Optimizer
@@ -38,6 +39,25 @@ def test_figures_of_held_out_subjects(made: Made, towers: str, embedder: Embedde
     scores = probe.quick(vectors, valid.labels, valid.subject)
     expected = metrics.macro(metrics.auc(scores, valid.labels, np.ones((len(valid), 1), np.float32)))[0]
     assert figures["probe"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_labels_without_a_prompt_have_no_zero_shot(
+    made: Made, towers: str, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watch, "LEAST", 2)
+    task = Task(made.shards, made.table, watch.LEAST)
+    examined, written = tasks.read(task), zeroshot.prompts(task)
+    valid, enough = watch.looked_at(examined.splits["valid"])
+    names = [name for name, is_enough in zip(examined.names, enough, strict=True) if is_enough]
+    vectors = embed.embed(embedder, Folder(made.shards), valid.record)
+    scores = zeroshot.scores(embedder, vectors, names, written)
+    areas = [roc_auc_score(has, score) for has, score in zip(valid.labels.T, scores.T, strict=True)]
+    assert len(names) > 5
+    odd = int(np.abs(np.array(areas) - 0.5).argmax())
+    monkeypatch.setattr(zeroshot, "prompts", lambda task: {name: written[name] for name in ("", names[odd])})
+    assert looked(made, towers, [made.table])["made-up/factors"]["zero-shot"] == pytest.approx(areas[odd], abs=0.01)
+    monkeypatch.setattr(zeroshot, "prompts", lambda task: {"": written[""]})
+    assert looked(made, towers, [made.table])["made-up/factors"].keys() == {"probe"}
 
 
 def test_every_process_comes_to_the_figures_of_one(made: Made, towers: str):
