@@ -1,4 +1,4 @@
-"""Pretrain a recipe, or methods by name or dotted path:
+"""Pretrain a recipe or methods, by name or dotted path:
 
     python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to runs/dbeta@1 --resources.workers 8
     ray job submit --working-dir . --runtime-env jobs/runtime.yaml -- python jobs/pretrain.py dbeta --shards ...

@@ -44,6 +44,12 @@ def test_methods_are_trained_as_dbeta_is() -> None:
     assert find(["ecgfm.objectives.dbeta"]) == find(["dbeta"])
 
 
+def test_a_recipe_may_go_by_its_dotted_path() -> None:
+    assert find(["ecgfm.recipes.dbeta.dbeta_tiny"]) == find(["dbeta_tiny"])
+    with pytest.raises(ModuleNotFoundError, match=r"ecgfm\.recipes\.dbeta\.dbeta_tyni"):
+        find(["ecgfm.recipes.dbeta.dbeta_tyni"])
+
+
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="no recipe and no method 'dbeta_papr': did you mean dbeta_paper"):
         find(["dbeta_papr"])

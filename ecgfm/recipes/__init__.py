@@ -2,6 +2,10 @@
 
     python jobs/pretrain.py dbeta --shards /data/shards/mimic-iv-ecg --to runs/dbeta@1
 
+A recipe of your own is named by its dotted path, mypackage.recipes.mine: a function without arguments that returns a
+Run, built anew or by `override` from one of these. The command line changes fields and keeps their kinds: a table of
+embeddings (TableConfig) in the place of a text model, or Farthest in that of Band, takes a recipe of your own.
+
 What a recipe costs and reaches is said where it was measured, and not before.
 """
 
@@ -11,6 +15,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import getmembers, isfunction
+from typing import Any
 
 from ecgfm import objectives
 from ecgfm.run import Run
@@ -28,13 +33,14 @@ def named() -> dict[str, Callable[[], Run]]:
 
 
 def find(names: Sequence[str]) -> Run:
-    """A recipe by its name; or methods, by name or dotted path, which are trained together as `dbeta` is.
+    """A recipe by its name, or by the dotted path of a function that returns one; or methods, by name or dotted path,
+    which are trained together as `dbeta` is.
 
     Where none of them has the pool that embeds there, the first that one of them defines does.
     """
     recipes = named()
-    if len(names) == 1 and names[0] in recipes:
-        return recipes[names[0]]()
+    if len(names) == 1 and (made := recipes.get(names[0]) or _function(names[0])):
+        return _run(names[0], made())
     known = [*recipes, *objectives.names()]
     for name in names:
         if "." not in name and name not in objectives.names():
@@ -54,3 +60,16 @@ def find(names: Sequence[str]) -> Run:
     return replace(
         alone, objectives=methods, embed=alone.embed if alone.embed in pools else next(iter(pools), alone.embed)
     )
+
+
+def _function(dotted: str) -> Callable[[], Any] | None:
+    """None where the path is of something else, as that of a method's module is."""
+    module, _, name = dotted.rpartition(".")
+    found = getattr(import_module(module), name, None) if module else None
+    return found if isfunction(found) else None
+
+
+def _run(name: str, made: Any) -> Run:
+    if not isinstance(made, Run):
+        raise ValueError(f"{name} returns a {type(made).__name__}: a recipe returns an ecgfm.run.Run")
+    return made
