@@ -27,7 +27,8 @@ def factor(schedule: Schedule, step: int, steps: int) -> float:
 
 
 def adamw(model: nn.Module, groups: Mapping[str, Sequence[nn.Parameter]], config: Optimizer) -> torch.optim.AdamW:
-    """AdamW over every parameter that learns. Each group of torch's carries its highest rate as "rate".
+    """AdamW over every parameter that learns. Each group of torch's carries its highest rate as "rate". A norm's weight
+    of shape (channels, 1) is a vector too, and has no decay.
 
     The state is made here and not at the first step, so that a checkpoint has the same names and shapes at any step.
     """
@@ -36,7 +37,7 @@ def adamw(model: nn.Module, groups: Mapping[str, Sequence[nn.Parameter]], config
         {"params": chosen, "rate": config.rates[name], "lr": config.rates[name], "weight_decay": decay}
         for name, parameters in groups.items()
         for decay, matrices in ((config.decay, True), (0.0, False))
-        if (chosen := [p for p in parameters if p.requires_grad and (p.ndim > 1) == matrices])
+        if (chosen := [p for p in parameters if p.requires_grad and (p.squeeze().ndim > 1) == matrices])
     ]
     optimizer = torch.optim.AdamW(parts, betas=config.betas, eps=config.eps, fused=True)
     for part in parts:

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from ecgfm.run import Optimizer, Schedule
+from ecgfm.recipes import find
+from ecgfm.run import Optimizer, Schedule, override
 from ecgfm.train.optim import adamw, factor
+from ecgfm.train.pretraining import Pretraining
 
 TRI_STAGE = Schedule(warmup=0.1, hold=0.4, decline="exponential", first=0.01, last=0.05)
 
@@ -53,6 +55,25 @@ def test_rates_by_group_and_no_decay_on_vectors() -> None:
         id(made["heads"].weight): (1e-2, 0.1),
         id(made["heads"].bias): (1e-2, 0.0),
     }
+
+
+@pytest.mark.parametrize("recipe", ["dbeta_tiny", "dbeta_paper_tiny"])
+def test_norms_scales_and_biases_have_no_decay(recipe: str, text_model: str) -> None:
+    """Of whatever shape: (channels, 1) in the stem, (1, 1, places) in the convolution of positions."""
+    run = override(find([recipe]), {"towers.text.name": text_model})
+    made = Pretraining.of(run)
+    parts = adamw(made, made.groups(), run.optimizer).param_groups
+    decay = {id(p): part["weight_decay"] for part in parts for p in part["params"]}
+    of = {(name, own): p for name, part in made.named_modules() for own, p in part.named_parameters(recurse=False)}
+    spared = {
+        f"{name}.{own}": decay[id(p)]
+        for (name, own), p in of.items()
+        if "Norm" in type(made.get_submodule(name)).__name__ or own in ("bias", "scale", "original0")
+    }
+    assert any("stem.norm" in name for name in spared)
+    assert [name for name, found in spared.items() if found] == []
+    maps = [part.weight for part in made.modules() if isinstance(part, nn.Linear | nn.Embedding)]
+    assert {decay[id(p)] for p in maps} == {run.optimizer.decay}
 
 
 def test_the_state_is_there_before_the_first_step() -> None:
