@@ -65,11 +65,12 @@ class Folder:
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         filesystem, path = self._open()[0], self.path(name)
-        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
         if not self.is_local:  # an object store shows an object only once it is whole
+            filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
             with filesystem.open_output_stream(path) as stream:
                 stream.write(content)
             return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         partial = f"{path}.partial"
         with open(partial, "wb") as stream:
             stream.write(content)

@@ -1,10 +1,12 @@
 """A training job: what is asked for, and what each of its processes does, whoever started them."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -28,10 +30,16 @@ from ecgfm.train.pretraining import Pretraining
 
 log = logging.getLogger(__name__)
 
-EXPECTED = (FileNotFoundError, ValueError, ClaimedError, CheckpointError, StoppedError)  # they say what to do
+
+class WriteError(RuntimeError):
+    """A run's folder that cannot be written to."""
+
+
+EXPECTED = (FileNotFoundError, ValueError, ClaimedError, CheckpointError, StoppedError, WriteError)  # say what to do
 Watching = Callable[[Run, Engine], Mapping[str, Watcher]]
 Read = Callable[[Reader, int, Position, int, int], Stream]  # to batch `stop`, from a position, of rank and workers
 _HELD_OUT = 8  # batches, or as many as the held-out records fill
+_NO_READ = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that only a write can meet
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,23 @@ class Means:
 
 def work(job: Job, means: Means, watching: Watching) -> None:
     """One process of a job, from building the model to the last step. Where there are several, their group stands."""
-    with Patience(means.patience) as clock:
-        _work(job, means, watching, clock)
+    try:
+        with Patience(means.patience) as clock:
+            _work(job, means, watching, clock)
+    except OSError as error:
+        if error.errno not in _NO_READ and not _about(error, Folder(job.to)):
+            raise
+        what = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+        raise WriteError(
+            f"{Folder(job.to)} cannot be written to: {what}. What was saved is whole: mend that and give the same "
+            "command again"
+        ) from error
+
+
+def _about(error: OSError, home: Folder) -> bool:
+    """Whether it names the folder, what is in it, or one that it lies in."""
+    file, place = Path(error.filename or "-"), Path(home.path())
+    return file.is_relative_to(place) or place.is_relative_to(file)
 
 
 def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:

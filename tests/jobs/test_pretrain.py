@@ -1,18 +1,23 @@
 """The command, on real shards, with real towers: what it says to wrong words, and that it goes on where it stopped."""
 
+import errno
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import REPOSITORY
+from safetensors.torch import save_file
 
 from ecgfm.data.storage import Folder
 from ecgfm.train.checkpoint import newest
-from ecgfm.train.journal import rows
+from ecgfm.train.journal import Journal, rows
 
 pytestmark = pytest.mark.ray
 
@@ -37,6 +42,21 @@ class Objective(nn.Module):
     def forward(self, seen):
         return {"size": seen.embed(EcgView(tokens=0.5)).square().mean()}
 """
+RECIPE = """
+from dataclasses import replace
+from ecgfm.model.text import TableConfig
+from ecgfm.objectives import dbeta
+from ecgfm.recipes import find
+from ecgfm.run import Farthest, Run
+
+def table() -> Run:
+    tiny, terms = find(["dbeta_tiny"]), dict.fromkeys(("mem", "etm", "ets"), 1.0)
+    towers = replace(tiny.towers, text=TableConfig("table.safetensors"))
+    return replace(tiny, towers=towers, objectives={"dbeta": dbeta.Config(terms)}, negatives=Farthest(8, "words"))
+
+def nothing() -> None:
+    return None
+"""
 
 
 @pytest.fixture
@@ -46,6 +66,14 @@ def words(made_shards: Path, text_model: str) -> list[str]:
         *("--resources.launcher", "here", "--resources.engine", "torch"),
         *("--cadence.log", "1", "--cadence.save", "4", "--cadence.evaluate", "4"),
     ]
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the command says is wrong."""
+    said: list[str] = []
+    monkeypatch.setattr(logging.getLogger("ecgfm"), "error", lambda text, *values: said.append(text % values))
+    return said
 
 
 def pretrain(*given: str) -> int:
@@ -121,6 +149,54 @@ def test_a_method_of_ones_own(words: list[str], tmp_path: Path, monkeypatch: pyt
     found = newest(Folder(str(tmp_path / "run")))
     assert found is not None
     assert not any("text" in name for name in found[1]["model"])  # nothing asks for reports
+
+
+def test_a_recipe_of_ones_own(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    errors: list[str],
+) -> None:
+    """With a table of embeddings in the place of a text model, and another choice of false reports."""
+    (tmp_path / "whose").mkdir()
+    (tmp_path / "whose" / "recipes.py").write_text(RECIPE)
+    monkeypatch.syspath_prepend(tmp_path)
+    table = tmp_path / "made.safetensors"
+    save_file({"vectors": torch.randn(50, 16)}, table)
+    fields = ("--towers.text.path", str(table), "--negatives.count", "4")
+    place = ("--shards", "nowhere", "--to", str(tmp_path / "run"))
+    assert pretrain("whose.recipes.table", *place, *fields, "--dry-run") == 0
+    assert "loss = 1*dbeta/mem + 1*dbeta/etm + 1*dbeta/ets" in capsys.readouterr().out
+    assert pretrain("whose.recipes.nothing", *place, "--dry-run") == 2
+    assert "whose.recipes.nothing returns a NoneType" in errors[-1]
+
+
+def test_what_evaluation_lacks_is_said_before_the_first_step(
+    words: list[str], made_shards: Path, tmp_path: Path, errors: list[str]
+) -> None:
+    run = ("fingerprint_tiny", "--to", str(tmp_path / "run"), *words)
+    assert pretrain(*run, "--cadence.best", "held-out/los") == 1
+    assert "no watcher finds 'held-out/los'; did you mean held-out/loss?" in errors[-1]
+    manifest = (made_shards / "manifest.json").read_text()
+    shutil.copytree(made_shards, tmp_path / "shards")
+    (tmp_path / "shards" / "manifest.json").write_text(manifest.replace('"split": "valid"', '"split": "test"'))
+    assert pretrain(*run, "--shards", str(tmp_path / "shards")) == 1
+    assert "the shards of made hold no valid records: leave the corpus out" in errors[-1]
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_full_disk_is_said_once(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: list[str]
+) -> None:
+    def full(journal: Journal, row: dict) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = ("fingerprint_tiny", "--steps", "4", "--to", str(tmp_path / "run"), *words)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        assert pretrain(*run) == 1
+    assert f"{tmp_path / 'run'} cannot be written to: No space left on device" in errors[-1]
+    assert pretrain(*run) == 0
 
 
 def test_a_dry_run_trains_nothing(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ecgfm import recipes
-from ecgfm.train.job import Job
+from ecgfm.train.job import EXPECTED, Job, Means, WriteError, work
 
 RUN = recipes.find(["dbeta_tiny"])
 HANGS = """
@@ -42,3 +43,28 @@ def test_a_start_that_hangs_is_ended() -> None:
     done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Timeout")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot be written to: No space left on device"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/runs/new@1/lock"),
+            r"Permission denied \(/runs/new@1/lock",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/runs"), r"^/runs/new@1 cannot be written to"),
+        (OSError(errno.EIO, "Input/output error", "/shards/train-00000.parquet"), None),
+        (OSError("the store is away"), None),
+    ],
+)
+def test_what_is_not_written_is_said_of_the_run(
+    error: OSError, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ecgfm.train.job._work", fails)
+    with pytest.raises(WriteError if said else OSError, match=said):
+        work(Job(RUN, (), "/runs/new@1"), Means(fails, fails, fails, None), lambda run, engine: {})
+    assert WriteError in EXPECTED
