@@ -29,6 +29,8 @@ class Corpus:
     refuse: int = 29  # every so many records is refused
     die_at: int = -1  # a record at which the reading process kills itself, once
     mark: str = ""  # where it notes that it did
+    lost_at: int = -1  # a record whose file cannot be read
+    wrong_at: int = -1  # a record at which the reader has a fault
 
     def entries(self, source: Folder) -> pa.Table:
         number = np.arange(self.first, self.first + self.records)
@@ -51,6 +53,10 @@ class Corpus:
         if number == self.die_at and not Path(self.mark).exists():
             Path(self.mark).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if number == self.lost_at:
+            raise PermissionError(13, "Permission denied", f"/corpus/{entry['subject']}/{entry['path']}")
+        if number == self.wrong_at:
+            raise KeyError(entry["path"])
         if number % self.refuse == 7:
             raise Refusal("wrong-checksum", "lead V3")
         seconds = self.seconds + number % 7

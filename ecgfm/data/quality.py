@@ -20,6 +20,10 @@ SHORTEST_S = 5.0  # corpora in use: from 6 s on
 
 REASONS: Mapping[str, tuple[str, str]] = {
     "missing-file": ("header or signal file is not there", "nothing to read"),
+    "unreadable-file": (
+        "a file that is there and cannot be read, three times within about a second",
+        "a permission, a disk or a network failed: delete its shard and run the job again once it can be read",
+    ),
     "unreadable-header": (
         "a line, number or file name that WFDB does not know, a gain of 0, a signal file outside the record's folder",
         "what a header says is what its samples mean: no guess is better than none",

@@ -14,6 +14,7 @@ the same bytes. In the folder parts/ stand
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from ecgfm.data.reports import report_table
 from ecgfm.data.shards import Manifest, Shard
 from ecgfm.data.storage import Folder
 
+PAUSES = (0.1, 1.0)  # seconds before a file that could not be read is tried again
 REFUSALS = pa.schema([(name, pa.string()) for name in ("shard", "path", "reason", "detail")])
 
 
@@ -58,13 +60,13 @@ class Work:
     to: Folder
     layout: Layout
 
-    def make(self, number: int) -> Shard:
+    def make(self, shard: int) -> Shard:
         with self.to.file("parts/list.parquet") as stream:
-            entries = pq.ParquetFile(stream).read_row_group(number).to_pylist()
+            entries = pq.ParquetFile(stream).read_row_group(shard).to_pylist()
         rows, refusals = [], []
-        for entry in entries:
+        for number, entry in enumerate(entries):
             try:
-                record = self.corpus.read(self.source, entry)
+                record = self._read(entry, f"{entry['shard']}, row {number}")
                 quality.check(record, self.layout.leads, self.layout.reports)
             except Refusal as refusal:
                 refusals.append((entry["path"], refusal.reason, refusal.detail))
@@ -76,6 +78,30 @@ class Work:
         self.to.write(name, content)
         self.to.write(f"parts/{name}.json", json.dumps({"shard": asdict(made), "refusals": refusals}).encode())
         return made
+
+    def _read(self, entry: dict, place: str) -> Record:
+        """A record, or a Refusal. Other errors tell no more than the place: their own words may hold a path, and with
+        it a subject."""
+        try:
+            return _patiently(lambda: self.corpus.read(self.source, entry))
+        except Refusal:
+            raise
+        except OSError as error:
+            raise Refusal("unreadable-file", type(error).__name__) from None
+        except Exception as error:
+            raise RuntimeError(
+                f"{place}: {type(error).__name__} while it was read: a fault of the corpus's reader. Its words may "
+                "name a subject and are not told here: to see them, read that row of parts/list.parquet by itself"
+            ) from None
+
+
+def _patiently(read: Callable[[], Record]) -> Record:
+    for pause in PAUSES:
+        try:
+            return read()
+        except OSError:
+            time.sleep(pause)
+    return read()
 
 
 def shard(

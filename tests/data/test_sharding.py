@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from made import LAYOUT, Corpus, ecg, make
 
-from ecgfm.data import shards
+from ecgfm.data import entry as rows
+from ecgfm.data import sharding, shards
 from ecgfm.data.layout import Layout
+from ecgfm.data.record import Record
 from ecgfm.data.sharding import TooManyRefused
 from ecgfm.data.storage import Folder
 
@@ -105,6 +108,38 @@ def test_too_many_refused_is_an_error_that_keeps_what_was_made(local_ray: None, 
     assert not (tmp_path / "manifest.json").exists()
     manifest, made = make(tmp_path, corpus, limit=0.1)
     assert (manifest.records, made) == (57, 0)
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_the_job_goes_on(local_ray: None, tmp_path: Path) -> None:
+    manifest, _ = make(tmp_path, Corpus(records=60, refuse=1000, lost_at=31), limit=0.1)
+    assert manifest.records == 58
+    refusals = pq.read_table(tmp_path / "refusals.parquet").to_pylist()
+    found = {r["path"]: (r["reason"], r["detail"]) for r in refusals}
+    assert found["records/00031"] == ("unreadable-file", "PermissionError")
+
+
+def test_a_file_is_tried_again_before_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def read(self: Corpus, source: Folder, entry: dict) -> Record:
+        tries.append(entry["path"])
+        if len(tries) < 3:
+            raise TimeoutError(entry["path"])
+        return rows.record(entry, (ecg(1, 6, 100),))
+
+    monkeypatch.setattr(Corpus, "read", read)
+    monkeypatch.setattr(sharding, "PAUSES", (0, 0))
+    work = sharding.Work(Corpus(), Folder("."), Folder(str(tmp_path)), LAYOUT)
+    (entry,) = Corpus(records=1).entries(work.source).to_pylist()
+    assert work._read(entry, "").path == entry["path"]
+    assert len(tries) == 3
+
+
+def test_a_fault_of_the_reader_tells_the_place_and_nothing_of_the_record(local_ray: None, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"\w+-\d+\.parquet, row \d+: KeyError while it was read") as failed:
+        make(tmp_path, Corpus(records=60, wrong_at=31))
+    assert "records/" not in "".join(traceback.format_exception(failed.value))
+    assert "records/" not in repr(failed.value)
 
 
 KILLED = """
