@@ -2,14 +2,15 @@
 
     python jobs/sweep.py fingerprint_small --over objectives.fingerprint.pool.count=1,4,16 --seeds 3 --shards … --to …
     python jobs/sweep.py fingerprint_small --over objectives.fingerprint.pool.count=1,2,4,8 \\
-        --over objectives.fingerprint.terms.tcr=0,0.02,0.2 --show geometry/fingerprint/cka --shards … --to sweeps/k-tcr
+        --over objectives.fingerprint.terms.tcr=0,0.02,0.2 --show geometry/fingerprint/cka --shards … \\
+        --to sweeps/k-tcr --watch ptb-xl/super --cadence.best ptb-xl/super/probe --cadence.best-is highest
     python jobs/sweep.py dbeta_small --over optimizer.rates.ecg=1e-5..1e-3 --trials 32 --search asha --shards … --to …
 
 Every combination of the values, or --trials that are drawn; with --search asha weak ones are given up early. Each trial
 is a run of its own in <to>/<its values>@1, and the sum is <to>/sweep.md, sweep.json and sweep.png, renewed whenever a
-trial ends. Compared is --cadence.best, any figure that a watcher finds. Killed and started again with the same command,
-it goes on; what is finished is not repeated, and more values or seeds can be asked for. What was given up stays so
-under asha.
+trial ends. Compared is --cadence.best, any figure that a watcher finds; the held-out loss compares nothing where trials
+differ in the weights of its terms or in what is hidden. Killed and started again with the same command, it goes on;
+what is finished is not repeated, and more values or seeds can be asked for. What was given up stays so under asha.
 
 Ends with 0: every trial is finished or was given up; 1: cannot begin, and says why; 2: wrong words; 3: trials failed,
 sweep.md says why, and the same command tries these again; 130: stopped by hand.
@@ -75,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         over = space.axes(job.run, job.over)
         trials = space.trials(job.run, over, job.seeds, job.trials)
+        if job.search == "asha" and (why := space.unlike(over, job.run.cadence.best)):
+            raise ValueError(f"--search asha gives trials up by a figure that compares them: {why}")
     except ValueError as error:
         log.error("%s", error)
         return 2

@@ -19,6 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ecgfm import draw
 from ecgfm.run import Run, override, part
 
+_HIDING = ("leads", "tokens", "words", "far", "keep", "masking")  # of methods and views: what is hidden
+_MEASURING = ("loss", "distortion")  # of methods: how a term is measured
 _WORDS = {"true": True, "false": False}
 _DIGITS = 3  # of a drawn number: it stands in a folder's name
 _TRIES = 100  # draws for each setting that has to differ from those before
@@ -117,6 +119,28 @@ def _parsed(kind: Any, text: str, path: str) -> Any:
                 continue
     said = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
     raise ValueError(f"{path!r}: {text!r} is no value for it, which is {said}")
+
+
+def unlike(over: Sequence[Axis], figure: str) -> str:
+    """Why trials cannot be compared by a figure, and what to do; "" where they can.
+
+    The loss is a sum of terms by their weights, so it means something else at every weight; where more is hidden, or
+    where it is measured in another way, a term does as well.
+    """
+
+    def changes(axis: Axis) -> bool:
+        if not isinstance(axis.values, Range) and len(axis.values) < 2:
+            return False
+        within = axis.path.startswith("objectives.") and axis.path.rpartition(".")[2] in (*_HIDING, *_MEASURING)
+        return (".terms." in axis.path and figure == "held-out/loss") or (within and figure.startswith("held-out/"))
+
+    paths = [axis.path for axis in over if changes(axis)]
+    if not paths:
+        return ""
+    return (
+        f"{figure} means something else for every value of {', '.join(paths)}: name a figure that does not, as with "
+        "--watch CORPUS/SET --cadence.best CORPUS/SET/probe --cadence.best-is highest"
+    )
 
 
 def trials(run: Run, over: Sequence[Axis], seeds: int = 1, count: int | None = None) -> list[Trial]:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from ecgfm.data.storage import Folder
 from ecgfm.run import Cadence, describe
-from ecgfm.sweep.space import Axis, Range, Trial, shortened
+from ecgfm.sweep.space import Axis, Range, Trial, shortened, unlike
 from ecgfm.train.checkpoint import steps
 from ecgfm.train.journal import rows
 
@@ -133,8 +133,10 @@ def table(
         cells += [_spread(s["figures"][name]) for name in figures]
         lines.append(_row([*cells, f"{s['finished']} of {s['trials']}", str(s["stopped"]), str(s["failed"])]))
     lines += ["", "Mean ± standard deviation over the seeds of finished trials, at their last look.", ""]
-    best = _best(settings, cadence)
-    if best:
+    best, why_none = _best(settings, cadence), unlike(over, cadence.best)
+    if why_none:
+        lines += [f"No setting is named the best: {why_none}.", ""]
+    elif best:
         words = ", ".join(f"{short[path]} = {_cell(value)}" for path, value in best.items())
         lines += [f"The {cadence.best_is} mean of {cadence.best}: {words}.", ""]
     made, wasted = (sum(o.step for o in some) for some in (outcomes, [o for o in outcomes if o.state == "failed"]))

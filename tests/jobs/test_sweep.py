@@ -122,6 +122,7 @@ def test_words_that_cannot_be_done_are_answered_before_anything_begins(words: li
     assert sweep(*words, *to) == 2
     assert sweep("fingerprint_tny", *to) == 2
     assert sweep(*words, *to, "--over", f"{HEADS}=1", "--resources.workers", "2") == 1
+    assert sweep(*words, *to, "--over", "objectives.fingerprint.terms.tcr=0,1", "--search", "asha") == 2
     command = [sys.executable, str(REPOSITORY / "jobs" / "sweep.py"), *words, *to, "--over", "optimizer.dcay=1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2

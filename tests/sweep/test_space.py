@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ecgfm import recipes
+from ecgfm.model.views import EcgView, TextView
 from ecgfm.run import Run
-from ecgfm.sweep.space import Axis, Range, axes, shortened, trials
+from ecgfm.sweep.space import Axis, Range, axes, shortened, trials, unlike
 
 COUNT, TCR = "objectives.fingerprint.pool.count", "objectives.fingerprint.terms.tcr"
 
@@ -139,3 +140,39 @@ def test_a_value_with_a_slash_makes_no_folders(run: Run) -> None:
     assert trial.name == "name=a-b-c,seed=0@1"
     with pytest.raises(ValueError, match="two trials would be called"):
         trials(named, axes(named, ["towers.text.name=a/b,a-b"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "figure", "is_unlike"),
+    [
+        (TCR, "held-out/loss", True),
+        (TCR, "held-out/fingerprint/mem", False),  # a term by itself, whatever its weight
+        (TCR, "made-up/findings/probe", False),
+        ("objectives.fingerprint.tokens", "held-out/loss", True),
+        ("objectives.fingerprint.tokens", "held-out/fingerprint/mem", True),
+        ("objectives.merit.masked.tokens", "held-out/loss", True),
+        ("objectives.dense.read.words", "held-out/loss", True),
+        ("objectives.merit.loss", "held-out/loss", True),
+        ("objectives.crossl.keep", "held-out/loss", True),
+        ("objectives.dbeta.far", "geometry/summary/rankme", False),
+        (COUNT, "held-out/loss", False),
+        ("words", "held-out/loss", False),  # of the longest report
+        ("optimizer.rates.ecg", "held-out/loss", False),
+    ],
+)
+def test_a_loss_that_changes_its_meaning_compares_nothing(path: str, figure: str, is_unlike: bool) -> None:
+    said = unlike([Axis("optimizer.decay", (0, 1)), Axis(path, (0.1, 0.2))], figure)
+    assert bool(said) == is_unlike
+    assert not unlike([Axis(path, (0.1,))], figure)
+    if is_unlike:
+        assert path in said
+        assert "--cadence.best CORPUS/SET/probe" in said
+
+
+def test_what_methods_hide_is_known_by_its_names() -> None:
+    found = set()
+    for run in (recipes.named()[name]() for name in ("dbeta", "fingerprint", "merit", "crossl", "dense")):
+        for config in run.objectives.values():
+            parts = [config, *(part for part in vars(config).values() if isinstance(part, EcgView | TextView))]
+            found |= {name for part in parts for name, value in vars(part).items() if type(value) is float}
+    assert found == {"leads", "tokens", "words", "far", "keep", "scale", "bias", "distortion"}

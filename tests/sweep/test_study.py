@@ -53,6 +53,17 @@ def test_the_best_is_the_highest_where_the_recipe_says_so(run: Run, tmp_path: Pa
     assert "no watcher finds 'geometry/rnk': there are held-out/loss, geometry/rank" in said
 
 
+def test_no_setting_is_the_best_by_a_loss_that_changes_its_meaning(run: Run, tmp_path: Path) -> None:
+    over = axes(run, [f"{TCR}=0,0.02"])
+    for best, wins in ((LOSS, False), ("geometry/rank", True)):
+        asked = trials(override(run, {"cadence.best": best}), over)
+        found = [ended(trial, "finished", loss) for trial, loss in zip(asked, (1.0, 2.0), strict=True)]
+        study.write(Folder(str(tmp_path)), over, found, [])
+        said = (tmp_path / "sweep.md").read_text()
+        assert (f"The lowest mean of {best}: tcr = " in said) == wins
+        assert (f"No setting is named the best: {best} means something else for every value of {TCR}" in said) != wins
+
+
 def test_the_picture_has_a_line_for_each_value_of_the_second_field(run: Run) -> None:
     over = axes(run, [f"{COUNT}=8,1", f"{TCR}=0,0.02"])
     asked = trials(run, over, seeds=2)
