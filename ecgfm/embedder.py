@@ -6,7 +6,7 @@
 The way from millivolts to the towers is that of training: the same frame, the same resampling, the same 16 bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ecgfm.batch import Batch
+from ecgfm.batch import Batch, Channels
 from ecgfm.data import transforms
-from ecgfm.data.given import recordings, several, windows
-from ecgfm.data.record import LEADS, Signal
+from ecgfm.data.given import Given, Others, Recording, recordings
+from ecgfm.data.record import LEADS
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
+from ecgfm.data.transforms import Fitted
 from ecgfm.model import saved
+from ecgfm.model.aggregate import Aggregator
 from ecgfm.model.encoded import Encoded
 from ecgfm.model.patches import PATCH
 from ecgfm.model.views import EcgView, TextView
@@ -36,8 +38,14 @@ class Embedder:
         self.towers, self._tokenizer = held.towers.to(self.device), held.tokenizer
         self.card, self.frame, self.pool = held.card, held.card.frame, held.card.pool
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of channels that are read beside the ECG."""
+        pool = self.towers.pools[self.pool]
+        return pool.config.kinds if isinstance(pool, Aggregator) else ()
+
     def embed(
-        self, signal: np.ndarray | Sequence[np.ndarray], fs: float, leads: Sequence[str], tokens: bool = False
+        self, signal: Given, fs: float, leads: Sequence[str], tokens: bool = False, others: Others | None = None
     ) -> Float32[np.ndarray, "*_"]:
         """The vector of a recording in millivolts, or of several, one below the other.
 
@@ -46,20 +54,32 @@ class Embedder:
         recorded is left out. A recording is resampled to the frame's rate. One that is longer than the frame is seen
         through as few windows as cover it, and the windows' vectors are averaged. A pool that makes several vectors
         per recording gives them side by side or, with `tokens`, one below the other: [..., vector, channel].
+
+        `others`, for towers that read more than the ECG: {"ppg": (wave, samples per second)}, in the unit of the
+        corpus; a wave [time] or [channel, time], or a list with one for each recording, None where it is missing. It
+        begins where the ECG begins. `signal` and `leads` may then be empty: the wave alone is embedded.
         """
-        given, names = recordings(signal, leads)
-        if not fs > 0:
-            raise ValueError(f"fs={fs:g}: it is the samples per second of what is given")
-        if any(one.shape[1] * self.frame.rate / fs < PATCH for one in given):
-            raise ValueError(f"at {fs:g} Hz there is a recording shorter than one patch, {PATCH / self.frame.rate:g} s")
-        numbered = ((i, window) for i, one in enumerate(given) for window in windows(one, names, fs, self.frame))
+        if unknown := {*(others or ())} - {*self.kinds}:
+            known = ", ".join(self.kinds) or "nothing"
+            raise ValueError(f"others: these towers do not read {min(unknown)!r}; beside the ECG they read {known}")
+        given, several = recordings(signal, fs, leads, others or {})
+        self._check(given)
+        numbered = ((i, w) for i, one in enumerate(given) for w in transforms.windows(*one, self.frame))
         found: list[list[np.ndarray]] = [[] for _ in given]
         while part := list(islice(numbered, _AT_ONCE)):
-            for (i, _), vectors in zip(part, self._pooled(self._framed([w for _, w in part])).cpu(), strict=True):
+            for (i, _), vectors in zip(part, self._pooled(_framed([w for _, w in part])).cpu(), strict=True):
                 found[i].append(vectors.numpy())
         vectors = np.stack([np.mean(one, axis=0) for one in found])
         vectors = vectors if tokens else vectors.reshape(len(vectors), -1)
-        return vectors if several(signal) else vectors[0]
+        return vectors if several else vectors[0]
+
+    def _check(self, given: Sequence[Recording]) -> None:
+        for one in (signal for ecg, others in given for signal in (ecg, *others.values()) if signal):
+            rate = self.frame.rate if one.kind == "ecg" else self.frame.of(one.kind).rate
+            if one.samples.shape[1] * rate / one.rate < PATCH:
+                raise ValueError(
+                    f"at {one.rate:g} Hz there is a recording shorter than one patch, {PATCH / rate:g} s ({one.kind})"
+                )
 
     def embed_batch(self, batch: Batch) -> Float[Tensor, "B D"]:
         """The vectors of a batch, with nothing hidden."""
@@ -83,27 +103,27 @@ class Embedder:
     def _seen(self, batch: Batch) -> Encoded:
         return Encoded(self.towers, batch.to(self.device), seed=0)
 
-    def _framed(self, some: Sequence[Signal]) -> Batch:
-        """Windows as they come from shards."""
-        signal = np.zeros((len(some), len(LEADS), self.frame.samples), np.int16)
-        fitted = [transforms.fit(window, self.frame, 0.0, out) for window, out in zip(some, signal, strict=True)]
-        scale, offset, leads, length = (np.array(column) for column in zip(*fitted, strict=True))
-        none = np.zeros((len(some), 0), np.int32)
-        return _batch(signal, scale, offset, leads, length.astype(np.int32), none, none.sum(1, dtype=np.int32))
+
+def _framed(windows: Sequence[tuple[Fitted, dict[str, Fitted]]]) -> Batch:
+    """As they come from shards."""
+    ecg, others = zip(*windows, strict=True)
+    none = torch.zeros(len(windows), 0, dtype=torch.int32)
+    beside = {kind: transforms.stacked([seen[kind] for seen in others]) for kind in others[0]}
+    return _batch(transforms.stacked(ecg), none, none.sum(1, dtype=torch.int32), beside)
 
 
 def _read(words: np.ndarray, count: np.ndarray) -> Batch:
     """Reports without recordings."""
-    empty = np.zeros((len(words), len(LEADS)), np.float32)
-    signal, length = np.zeros((*empty.shape, 0), np.int16), np.zeros(len(words), np.int32)
-    return _batch(signal, empty, empty, empty > 0, length, words, count)
+    empty = torch.zeros(len(words), len(LEADS))
+    signal = torch.zeros(*empty.shape, 0, dtype=torch.int16)
+    ecg = Channels(signal, empty, empty, empty > 0, empty[:, 0].int())
+    return _batch(ecg, torch.from_numpy(words), torch.from_numpy(count), {})
 
 
-def _batch(*columns: np.ndarray) -> Batch:
+def _batch(ecg: Channels, words: Tensor, word_count: Tensor, others: Mapping[str, Channels]) -> Batch:
     """Rows that stand for themselves: each a record, a subject and a report of its own."""
-    signal, scale, offset, leads, length, words, word_count = map(torch.from_numpy, columns)
-    number = torch.arange(len(signal))
-    return Batch(number, number, number, signal, scale, offset, leads, length, words, word_count)
+    number = torch.arange(len(words))
+    return Batch(number, number, number, *ecg, words, word_count, others=others)
 
 
 def load(path: str, device: str = "auto") -> Embedder:

@@ -21,10 +21,12 @@ from ecgfm.data.synthetic.findings import FINDINGS
 from ecgfm.data.synthetic.people import visits
 from ecgfm.data.synthetic.recording import record
 from ecgfm.data.synthetic.visit import Visit
+from ecgfm.embedder import Embedder
 from ecgfm.model import saved
+from ecgfm.model.aggregate import Aggregate
 from ecgfm.model.config import SIZES, TowerConfig
 from ecgfm.model.pool import Project
-from ecgfm.model.saved import Card
+from ecgfm.model.saved import Card, Saved
 from ecgfm.model.text import TextConfig
 from ecgfm.model.towers import Towers
 from ecgfm.run import Frame
@@ -99,3 +101,12 @@ def towers(folder: Path, text_model: str) -> str:
     config = TowerConfig(heads=SIZES["tiny"], text=TextConfig(text_model), pools={"summary": Project("mean")})
     saved.write(Folder(str(folder)), Card(config, Frame(RATE, 4.0), "summary", 32, "made up", 7), Towers(config))
     return str(folder)
+
+
+def with_pulse(frame: Frame) -> Embedder:
+    """Towers whose weights are random, which read a pulse wave beside the ECG."""
+    torch.manual_seed(2410)
+    config = TowerConfig(
+        heads=SIZES["tiny"], text=None, others=("ppg",), pools={"crossl": Aggregate("whole", ("ppg",))}
+    )
+    return Embedder(Saved(Card(config, frame, "crossl", 32, "made up", 7), Towers(config).eval(), None), "cpu")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import batches
+import labelled
 import made
 import numpy as np
 import pytest
@@ -131,6 +132,37 @@ def test_a_gap_is_refused_by_its_place(ours: Embedder) -> None:
     torn[7, 13] = np.nan
     with pytest.raises(ValueError, match="recording 1, lead V2: sample 13 is nan; leave out a lead that is missing"):
         ours.embed([recording(), torn], 100, LEADS)
+
+
+PULSE = np.sin(np.arange(500) / 9)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"eeg": (PULSE, 125)}, "do not read 'eeg'; beside the ECG they read ppg"),
+        ({"ppg": ([PULSE, PULSE], 125)}, "ppg of 2 recordings, and 1 to embed: give a list, one for each"),
+        (
+            {"ppg": (PULSE[:, None], 125)},
+            r"recording 0, ppg has the shape \(500, 1\), not \[time\] or \[channel, time\]",
+        ),
+        ({"ppg": (np.where(np.arange(500) == 9, np.nan, PULSE), 125)}, "recording 0, ppg: sample 9 is nan; give None"),
+        ({"ppg": (PULSE[:10], 125)}, r"at 125 Hz there is a recording shorter than one patch, 0\.128 s \(ppg\)"),
+        ({"ppg": (PULSE, 0)}, "fs=0"),
+    ],
+)
+def test_other_channels_that_cannot_be_embedded_are_refused(others: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        labelled.with_pulse(FRAME).embed(recording(), 100, LEADS, others=others)
+
+
+def test_nothing_at_all_is_refused(ours: Embedder) -> None:
+    with pytest.raises(ValueError, match="do not read 'ppg'; beside the ECG they read nothing"):
+        ours.embed(recording(), 100, LEADS, others={"ppg": (PULSE, 125)})
+    with pytest.raises(ValueError, match="recording 1 holds neither leads nor ppg"):
+        labelled.with_pulse(FRAME).embed([], 100, [], others={"ppg": ([PULSE, None], 125)})
+    with pytest.raises(ValueError, match="give a list of names"):
+        ours.embed(np.zeros((0, 400)), 100, [])
 
 
 def test_reports_are_read_as_in_training(ours: Embedder) -> None:

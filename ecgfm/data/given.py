@@ -1,36 +1,59 @@
-"""Recordings as a user gives them: checked, put in order by the names of their leads, and cut to the frame."""
+"""Recordings as a user gives them: checked, their leads put in order by name, and other channels beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Num
 
-from ecgfm.data.record import CANONICAL, LEADS, Signal
-from ecgfm.run import Frame
+from ecgfm.data.record import CANONICAL, LEADS, OTHERS, Signal
 
-Recording = Float[np.ndarray, "lead time"]
+Given = np.ndarray | Sequence[np.ndarray]
+Waves = np.ndarray | Sequence[np.ndarray | None]
+Others = Mapping[str, tuple[Waves, float]]  # by kind: waves, and their samples per second
 
 
-def recordings(signal: np.ndarray | Sequence[np.ndarray], leads: Sequence[str]) -> tuple[list[Recording], list[str]]:
-    """Recordings in millivolts and their leads, both in the canonical order of leads.
+class Recording(NamedTuple):
+    ecg: Signal | None
+    others: dict[str, Signal | None]
 
-    `signal` is one recording [lead, time], several of one length [recording, lead, time], or a list of recordings.
+
+def recordings(signal: Given, fs: float, leads: Sequence[str], others: Others) -> tuple[list[Recording], bool]:
+    """Recordings, their leads in the canonical order of leads; and whether several were given.
+
+    `signal` is one recording [lead, time], several of one length [recording, lead, time], or a list of recordings, in
+    millivolts. Where there are `others`, it and `leads` may be empty.
     """
+    beside = {kind: _waves(kind, *given) for kind, given in others.items()}
+    alone = bool(others) and not len(leads) and not any(np.size(one) for one in signal)
+    ecgs = [None] * len(next(iter(beside.values()))) if alone else _ecgs(signal, fs, leads)
+    for kind, waves in beside.items():
+        if len(waves) != len(ecgs):
+            raise ValueError(f"{kind} of {len(waves)} recordings, and {len(ecgs)} to embed: give a list, one for each")
+    made = [Recording(ecg, {kind: waves[i] for kind, waves in beside.items()}) for i, ecg in enumerate(ecgs)]
+    for i, one in enumerate(made):
+        if not (one.ecg or any(one.others.values())):
+            raise ValueError(f"recording {i} holds neither leads nor {' or '.join(others)}")
+    return made, _several(next(iter(others.values()))[0] if alone else signal)
+
+
+def _several(given: Given | Waves) -> bool:
+    return isinstance(given, list | tuple) or np.asarray(given).ndim == 3
+
+
+def _ecgs(signal: Given, fs: float, leads: Sequence[str]) -> list[Signal]:
     names = _canonical(leads)
     order = sorted(range(len(names)), key=lambda i: LEADS.index(names[i]))
-    given = [*signal] if several(signal) else [signal]
+    given = [*signal] if _several(signal) else [signal]
     if not given:
         raise ValueError("there is no recording to embed")
-    return [_checked(np.asarray(one), names, i)[order] for i, one in enumerate(given)], [names[i] for i in order]
-
-
-def several(signal: np.ndarray | Sequence[np.ndarray]) -> bool:
-    return isinstance(signal, list | tuple) or np.ndim(signal) == 3
+    checked = [_checked(np.asarray(one), names, f"recording {i}")[order] for i, one in enumerate(given)]
+    return [_signal("ecg", [names[i] for i in order], fs, one) for one in checked]
 
 
 def _canonical(leads: Sequence[str]) -> list[str]:
-    if isinstance(leads, str):
+    if isinstance(leads, str) or not len(leads):
         raise ValueError(f"leads={leads!r}: give a list of names, also of one")
     found = []
     for lead in leads:
@@ -45,8 +68,7 @@ def _canonical(leads: Sequence[str]) -> list[str]:
     return found
 
 
-def _checked(recording: np.ndarray, names: Sequence[str], number: int) -> Recording:
-    what = f"recording {number}"
+def _checked(recording: np.ndarray, names: Sequence[str], what: str) -> Num[np.ndarray, "lead time"]:
     if recording.ndim != 2:
         raise ValueError(f"{what} has the shape {recording.shape}, not [lead, time]")
     if not np.issubdtype(recording.dtype, np.floating):
@@ -55,18 +77,32 @@ def _checked(recording: np.ndarray, names: Sequence[str], number: int) -> Record
         turned = ": it is [time, lead], give its transpose" if recording.shape[1] == len(names) else ""
         raise ValueError(f"{what} has {len(recording)} rows for {len(names)} leads{turned}")
     for name, lead in zip(names, recording, strict=True):
-        if not np.isfinite(lead).all():
-            first = int(np.flatnonzero(~np.isfinite(lead))[0])
-            raise ValueError(f"{what}, lead {name}: sample {first} is {lead[first]}; leave out a lead that is missing")
+        _no_gap(lead, f"{what}, lead {name}", "leave out a lead that is missing")
     return recording
 
 
-def windows(recording: Recording, names: Sequence[str], fs: float, frame: Frame) -> Iterator[Signal]:
-    """As few windows as cover a recording, spread evenly; one, when it is not longer than the frame."""
-    time = recording.shape[1]
-    size = min(time, int(np.ceil(frame.seconds * fs)))
-    count = -(-time // size)
-    for i in range(count):
-        start = round(i * (time - size) / max(count - 1, 1))
-        samples = recording[:, start : start + size].astype(np.float32)
-        yield Signal("ecg", tuple(names), fs, samples, (1.0,) * len(names), (0.0,) * len(names))
+def _waves(kind: str, given: Waves, fs: float) -> list[Signal | None]:
+    """Those that are None or empty were not recorded."""
+    found: list[Signal | None] = []
+    for i, one in enumerate(given if _several(given) else [given]):
+        wave, what = np.zeros(0) if one is None else np.asarray(one, float), f"recording {i}, {kind}"
+        channels = wave[None] if wave.ndim == 1 else wave
+        if channels.ndim != 2 or len(channels) > OTHERS[kind]:
+            raise ValueError(
+                f"{what} has the shape {wave.shape}, not [time] or [channel, time], channels: {OTHERS[kind]}"
+            )
+        _no_gap(channels.ravel(), what, "give None where it is missing")
+        found.append(_signal(kind, [kind] * len(channels), fs, channels) if wave.size else None)
+    return found
+
+
+def _no_gap(samples: np.ndarray, what: str, remedy: str) -> None:
+    if not np.isfinite(samples).all():
+        first = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise ValueError(f"{what}: sample {first} is {samples[first]}; {remedy}")
+
+
+def _signal(kind: str, names: Sequence[str], fs: float, samples: np.ndarray) -> Signal:
+    if not fs > 0:
+        raise ValueError(f"fs={fs:g}: it is the samples per second of what is given")
+    return Signal(kind, tuple(names), fs, samples, (1.0,) * len(names), (0.0,) * len(names))

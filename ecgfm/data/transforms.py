@@ -1,11 +1,18 @@
 """From a stored signal to the fixed frame a run reads: so many seconds at so many samples per second."""
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Int16
 
-from ecgfm.data.record import LEADS, Signal
+from ecgfm.batch import Channels
+from ecgfm.data.record import LEADS, OTHERS, Signal
 from ecgfm.data.resample import resampled
 from ecgfm.run import Frame
+
+Fitted = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]  # one row of Channels
+_JUST_BELOW_ONE = float(np.nextafter(1, 0))
 
 
 def fit(
@@ -47,3 +54,29 @@ def _resampled(samples: np.ndarray, channels: Signal, frame: Frame) -> Float32[n
 def _quantised(millivolts: Float32[np.ndarray, "lead time"]) -> tuple[Int16[np.ndarray, "lead time"], np.ndarray]:
     scale = np.maximum(np.abs(millivolts).max(axis=1), 1e-6) / 32767
     return np.rint(millivolts / scale[:, None]).astype(np.int16), scale
+
+
+def windows(
+    ecg: Signal | None, others: Mapping[str, Signal | None], frame: Frame
+) -> Iterator[tuple[Fitted, dict[str, Fitted]]]:
+    """As few windows as cover a recording, spread evenly: its ECG and its channels of other kinds, by kind.
+
+    Where there is an ECG, its length decides.
+    """
+    first = next(one for one in (ecg, *others.values()) if one)
+    count = int(np.ceil(first.samples.shape[1] / np.ceil(frame.seconds * first.rate)))
+    for where in np.linspace(0, _JUST_BELOW_ONE, count):
+        seen = {kind: _fitted(found, OTHERS[kind], frame.of(kind), float(where)) for kind, found in others.items()}
+        yield _fitted(ecg, len(LEADS), frame, float(where)), seen
+
+
+def _fitted(channels: Signal | None, count: int, frame: Frame, where: float) -> Fitted:
+    signal, none = np.zeros((count, frame.samples), np.int16), np.zeros(count, np.float32)
+    scale, offset, leads, length = fit(channels, frame, where, signal) if channels else (none, none, none > 0, 0)
+    return signal, scale, offset, leads, length
+
+
+def stacked(rows: Sequence[Fitted]) -> Channels:
+    *arrays, length = zip(*rows, strict=True)
+    signal, scale, offset, leads = (torch.from_numpy(np.stack(array)) for array in arrays)
+    return Channels(signal, scale, offset, leads, torch.tensor(length, dtype=torch.int32))

@@ -4,22 +4,20 @@ A recording longer than the frame is seen through as few windows as cover it, sp
 averaged: what happens in any of its seconds can count, where the window in the middle would miss an extra beat.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from ecgfm.batch import ROW_BITS, Batch, Channels, locate
+from ecgfm.batch import ROW_BITS, Batch, locate
 from ecgfm.data import shards, transforms
-from ecgfm.data.record import LEADS, OTHERS, Signal
 from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
 from ecgfm.run import Frame
 
 AT_ONCE = 64  # windows of a batch
-_JUST_BELOW_ONE = float(np.nextafter(1, 0))
 
 
 class Vectors:
@@ -57,7 +55,9 @@ def windows(
     """Windows of these records in batches, and of which record each is. With channels of other `kinds`, where asked."""
     waiting: list[tuple] = []
     for index, row in stored(folder, record, ("others",) if kinds else ()):
-        waiting += _windows(index, row, frame, kinds)
+        others = {kind: shards.channels(row, kind) for kind in kinds}
+        seen = transforms.windows(shards.signal(row), others, frame)
+        waiting += [(index, row["subject"], *window) for window in seen]
         while len(waiting) >= AT_ONCE:
             yield _batch(waiting[:AT_ONCE], record)
             waiting = waiting[AT_ONCE:]
@@ -77,35 +77,15 @@ def stored(folder: Folder, record: Int64[np.ndarray, "n"], more: tuple[str, ...]
         yield from zip(here.tolist(), table.take(row[here] % manifest.chunk).to_pylist(), strict=True)
 
 
-def _windows(index: int, stored: dict, frame: Frame, kinds: tuple[str, ...]) -> Iterator[tuple]:
-    ecg, others = shards.signal(stored), {kind: shards.channels(stored, kind) for kind in kinds}
-    count = int(np.ceil(ecg.samples.shape[1] / np.ceil(frame.seconds * ecg.rate)))
-    for where in np.linspace(0, _JUST_BELOW_ONE, count):
-        seen = {kind: _fitted(found, OTHERS[kind], frame.of(kind), float(where)) for kind, found in others.items()}
-        yield index, stored["subject"], seen, *_fitted(ecg, len(LEADS), frame, float(where))
-
-
-def _fitted(channels: Signal | None, count: int, frame: Frame, where: float) -> tuple:
-    """Signal, scale, offset, leads and length as in Batch; none where there are no channels."""
-    signal, none = np.zeros((count, frame.samples), np.int16), np.zeros(count, np.float32)
-    return signal, *(transforms.fit(channels, frame, where, signal) if channels else (none, none, none > 0, 0))
-
-
 def _batch(windows: list[tuple], record: Int64[np.ndarray, "n"]) -> tuple[Batch, Int64[Tensor, "w"]]:
-    index, subject, others, *ecg = zip(*windows, strict=True)
+    index, subject, ecg, others = zip(*windows, strict=True)
     of, size = np.array(index), len(windows)
     return Batch(
         torch.from_numpy(record[of]),
         torch.tensor(subject),
         torch.full((size,), -1),
-        *_stacked(ecg),
+        *transforms.stacked(ecg),
         words=torch.zeros(size, 0, dtype=torch.int32),
         word_count=torch.zeros(size, dtype=torch.int32),
-        others={kind: _stacked(zip(*(seen[kind] for seen in others), strict=True)) for kind in others[0]},
+        others={kind: transforms.stacked([seen[kind] for seen in others]) for kind in others[0]},
     ), torch.from_numpy(of)
-
-
-def _stacked(columns: Iterable[Sequence]) -> Channels:
-    *arrays, length = columns
-    signal, scale, offset, leads = (torch.from_numpy(np.stack(array)) for array in arrays)
-    return Channels(signal, scale, offset, leads, torch.tensor(length, dtype=torch.int32))

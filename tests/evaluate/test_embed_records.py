@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from labelled import GAIN, RATE, Made
+from labelled import GAIN, RATE, Made, with_pulse
 
 from ecgfm.data import shards
 from ecgfm.data.record import LEADS
@@ -68,6 +69,30 @@ def test_channels_of_another_kind_come_along_where_they_are_asked_for(made_shard
         assert found.length[i] == samples.shape[1]
         np.testing.assert_array_equal(found.signal[i, :, : samples.shape[1]], samples)
     assert 0 < found.leads.sum() < len(rows)
+
+
+def test_a_pulse_in_arrays_is_embedded_as_one_from_shards(made_shards: Path) -> None:
+    """Beside the leads, for records with one and without, and alone."""
+    folder, both = Folder(str(made_shards)), with_pulse(Frame(RATE, 4.0))
+    name, columns = shards.manifest(folder).shards[0].name, (*shards.ECG_COLUMNS, "others")
+    rows = shards.read(folder, name, [0], columns).to_pylist()
+    expected = embed.embed(both, folder, np.arange(len(rows)))
+    ecgs = [shards.signal(row).physical() for row in rows]
+    pulses = [shards.channels(row, "ppg") for row in rows]
+    waves = [None if pulse is None else pulse.physical()[0] for pulse in pulses]
+    np.testing.assert_allclose(both.embed(ecgs, RATE, LEADS, others={"ppg": (waves, 125)}), expected, atol=2e-3)
+    silent = both.embed(ecgs, RATE, LEADS)
+    assert [np.allclose(*pair, atol=2e-3) for pair in zip(silent, expected, strict=True)] == [w is None for w in waves]
+
+    (batch, which), *_ = embed.windows(folder, np.arange(len(rows)), both.frame, ("ppg",))
+    deaf = both.embed_batch(replace(batch, leads=torch.zeros_like(batch.leads)))
+    there = [i for i, wave in enumerate(waves) if wave is not None]
+    heard = both.embed([], RATE, [], others={"ppg": ([waves[i] for i in there], 125)})
+    for vector, i in zip(heard, there, strict=True):
+        np.testing.assert_allclose(vector, deaf[which == i].mean(0), atol=2e-3)
+        assert not np.allclose(vector, expected[i], atol=2e-3)
+    one = both.embed(np.zeros((0, 0)), RATE, [], others={"ppg": (pulses[there[0]].physical(), 125)})  # type: ignore[union-attr]
+    np.testing.assert_allclose(one, heard[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
