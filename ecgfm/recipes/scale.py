@@ -27,7 +27,7 @@ def full(objectives: Mapping[str, Any], embed: str = "summary", negatives: Band 
 def small(run: Run) -> Run:
     """For a laptop: a text model of one's own (--towers.text.name), report vectors by words, 100 Hz."""
     shrunk = run.shrink(replace(run.towers, heads=SIZES["small"]), batch=64, steps=3000)
-    rare = override(shrunk, {"cadence.evaluate": 200})  # a look costs as much as five steps here
+    rare = override(shrunk, {"cadence.evaluate": 600})  # a look costs up to 5 steps (fingerprint), 0.8 %
     return _modest(rare, 100, 10.0, 1e-3)
 
 
