@@ -136,7 +136,5 @@ def test_what_cannot_be_planned_is_refused() -> None:
         Plan((corpus(100),), batch=20, slices=8)
     with pytest.raises(ValueError, match="multiple of 16"):
         Plan((visits()[0],), batch=24, slices=8)
-    with pytest.raises(ValueError, match="corpus number 1"):
-        Plan((corpus(100), Chunks((), (), ())), batch=64, shares=(1, 1))
     with pytest.raises(ValueError, match="as many shares"):
         Plan((corpus(100),), batch=64, shares=(1, 2))
