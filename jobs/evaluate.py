@@ -20,6 +20,7 @@ from ecgfm.evaluate import controls, metrics, scorecard, tasks
 from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
+from ecgfm.evaluate.shape import shape
 from ecgfm.evaluate.tasks import Examined
 from ecgfm.train.export import export
 
@@ -91,7 +92,9 @@ def _card(examined: Examined, model: Vectors, failing: Mapping[str, Sequence[Vec
     weights = metrics.resample(examined.splits["test"].subject, draws)
     log.info("%s: %d labels, %s records", examined.task.name, len(examined.names), len(examined.splits["test"]))
     found = {name: [examine(one, examined, weights) for one in some] for name, some in failing.items() if some}
-    return scorecard.card(examined, marks(examined, weights), [examine(model, examined, weights)], found)
+    looked_at = {"model": model} | {name: some[0] for name, some in failing.items() if some}
+    geometry = {name: shape(one, examined) for name, one in looked_at.items()}
+    return scorecard.card(examined, marks(examined, weights), [examine(model, examined, weights)], found, geometry)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def _write(
 ) -> None:
     to, title = Folder(str(RECORDS / options.name)), f"D-BETA at small scale: {options.name}"
     failing = {"untrained towers": found["untrained"], "shuffled reports": found.get("shuffled", ())}
-    card = scorecard.card(examined, between, found["dbeta"], {name: runs for name, runs in failing.items() if runs})
+    card = scorecard.card(examined, between, found["dbeta"], {name: runs for name, runs in failing.items() if runs}, {})
     scorecard.write(to, title, [card])
     arms = {arm: compared(found["dbeta"], found[arm]) for arm in options.arms}
     to.write("ablation.md", _page(title, arms).encode())

@@ -29,8 +29,14 @@ WHOLE = "probe 100 %"
 Marks = Mapping[str, Float64[np.ndarray, "m k"]]
 
 
-def card(examined: Examined, marks: Marks, runs: Sequence[Found], controls: Mapping[str, Sequence[Found]]) -> dict:
-    """What is known of one task: `runs` are the model, trained from one seed or several."""
+def card(
+    examined: Examined,
+    marks: Marks,
+    runs: Sequence[Found],
+    controls: Mapping[str, Sequence[Found]],
+    geometry: Mapping[str, Mapping[str, float]],
+) -> dict:
+    """What is known of one task: `runs` are the model, trained from one seed or several; `geometry` by whose it is."""
     test = examined.splits["test"]
     ways = {way: {metric: _figure(runs, way, metric).json() for metric in METRICS} for way in runs[0]}
     between = {name: figure([macro(array)]).json() for name, array in marks.items()}
@@ -44,6 +50,7 @@ def card(examined: Examined, marks: Marks, runs: Sequence[Found], controls: Mapp
         "model": ways,
         "way": {way: _way(between, _figure(runs, way, "auc").value) for way in ways},
         "controls": [entry for name, found in controls.items() for entry in _judged(name, runs, found)],
+        "geometry": {name: dict(figures) for name, figures in geometry.items()},
         "labels": _by_label(examined, marks, runs),
     }
 
@@ -132,7 +139,7 @@ def _task(found: dict) -> list[str]:
     ]
     if found["dropped"]:
         lines.append("Too rare to be scored: " + "; ".join(f"{n} ({why})" for n, why in found["dropped"].items()) + ".")
-    lines += ["", *_table(found), "", *_sentences(found), "", *_labels(found), ""]
+    lines += ["", *_table(found), "", *_sentences(found), "", *_labels(found), "", *_geometry(found["geometry"])]
     return lines
 
 
@@ -172,6 +179,16 @@ def _labels(found: dict) -> list[str]:
     ]
     cells = lambda row: ["" if row[c] is None else f"{row[c]:.3f}" for c in columns]  # noqa: E731
     return _markdown(["label", *columns], [[name, *cells(row)] for name, row in found["labels"].items()])
+
+
+_GEOMETRY = """How the vectors of n test recordings, k of each, fill d directions: ecgfm/geometry.py says what the
+figures are. Ranks are to be compared at equal n, and random vectors have high ones."""
+
+
+def _geometry(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    figures = dict.fromkeys(name for some in found.values() for name in some)
+    cells = lambda name: [f"{some[name]:.4g}" if name in some else "" for some in found.values()]  # noqa: E731
+    return [_GEOMETRY, "", *_markdown(["", *found], [[name, *cells(name)] for name in figures]), ""] if found else []
 
 
 def _cell(found: Mapping[str, Any]) -> str:

@@ -27,6 +27,11 @@ def test_scorecard_of_towers(made: labelled.Made, text_model: str, tmp_path: Pat
     verdicts = {(c["control"], c["way"]): c["passes"] for c in card["controls"]}
     assert not verdicts["untrained towers", "probe 100 %"]  # what is examined is no better
     assert card["model"].keys() == {"zero-shot", "probe 1 %", "probe 10 %", "probe 100 %"}
+    ours = card["geometry"]["model"]
+    assert (ours["n"], ours["d"], ours["k"]) == (card["records"]["test"], 128, 1)
+    assert 1 < ours["effective_rank"] < ours["n"]
+    assert card["geometry"].keys() == {"model", "untrained towers"}
+    assert f"| effective_rank | {ours['effective_rank']:.4g} |" in page
     assert "/" not in card["task"].replace("made-up/factors", "")
 
 

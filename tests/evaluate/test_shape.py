@@ -1,0 +1,32 @@
+"""The geometry of test records' vectors, by geometry.py on the vectors themselves."""
+
+import numpy as np
+import pytest
+import torch
+from labelled import Made
+
+from ecgfm import geometry
+from ecgfm.embedder import Embedder
+from ecgfm.evaluate import shape as shapes
+from ecgfm.evaluate.embed import Vectors
+from ecgfm.evaluate.shape import shape
+from ecgfm.evaluate.tasks import Cohort, Examined, Task
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_of_test_records(k: int, made: Made, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    n, d = 30, embedder.towers.config.width
+    number = np.arange(n)
+    cohort = Cohort(number, number, np.zeros((n, 1), bool))
+    z = np.random.default_rng(0).normal(size=(n, k, d)).astype(np.float32) + 1
+    model = Vectors(embedder)
+    monkeypatch.setattr(model, "of", lambda folder, record: z[record].reshape(len(record), -1))
+    found = shape(model, Examined(Task(made.shards, "findings"), ("a",), {"test": cohort}, {}))
+    assert (found["n"], found["d"], found["k"]) == (n, d, k)
+    mean, there = torch.from_numpy(z.mean(1)), torch.ones(n, dtype=torch.bool)
+    expected = geometry.shape(mean, there) | geometry.slots(torch.from_numpy(z))
+    expected["uniformity"] = geometry.uniformity(mean, there)
+    assert found == pytest.approx({"n": n, "d": d, "k": k} | {name: v.item() for name, v in expected.items()})
+    assert ("cka" in found) == (k > 1)
+    monkeypatch.setattr(shapes, "MOST", 9)
+    assert shape(model, Examined(Task(made.shards, "findings"), ("a",), {"test": cohort}, {}))["n"] == n
