@@ -119,8 +119,8 @@ def _announce(job: Job, resources: Resources) -> None:
     )
     if job.resources.device == "auto" and resources.device == "cpu" and getattr(job.run.towers, "width", 0) >= _WIDE:
         log.warning(
-            "the cluster has no GPU, or none yet, and this recipe is large for CPUs (--dry-run tells): stop it and start "
-            "it when `ray status` shows GPUs, or ask for them with --resources.device cuda"
+            "the cluster has no GPU, or none yet, and this recipe is large for CPUs (--dry-run tells): stop it and "
+            "start it when `ray status` shows GPUs, or ask for them with --resources.device cuda"
         )
 
 
