@@ -19,6 +19,11 @@ TOOL = REPOSITORY / "tools" / "local_cluster.py"
 FOLDER = "--temp-dir="
 
 
+def _hears() -> None:
+    """Ctrl-C, also where the tests run in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def processes(word: str) -> list[int]:
     """Those that live and name it in their command: of a cluster, its folder."""
     alive = (p for p in psutil.process_iter(["cmdline", "status"]) if p.info["status"] != psutil.STATUS_ZOMBIE)
@@ -46,7 +51,9 @@ def folder(tool: subprocess.Popen) -> str:
 def test_no_process_is_left(when: str, told: signal.Signals, tmp_path: Path) -> None:
     up = tmp_path / "up"
     command = [sys.executable, str(TOOL), "--", "bash", "-c", f"exec -a {up} sleep 100"]
-    tool = subprocess.Popen(command, start_new_session=True)  # as on a terminal: Ctrl-C reaches all of its group
+    tool = subprocess.Popen(
+        command, start_new_session=True, preexec_fn=_hears
+    )  # as on a terminal: Ctrl-C reaches all of its group
     until(lambda: folder(tool))
     cluster = folder(tool)
     time.sleep(1.0)
