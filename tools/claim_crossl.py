@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, all_sized, corpus, landmarks, over_seeds, train_all, write
+from claims import DRAWS, Found, Setting, all_sized, areas, corpus, landmarks, of_labels, over_seeds, train_all, write
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import geometry, recipes
@@ -28,6 +28,7 @@ from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
 from ecgfm.evaluate import metrics, probe
 from ecgfm.evaluate.embed import averaged, windows
+from ecgfm.evaluate.examine import probed
 from ecgfm.evaluate.tasks import Cohort, Examined, Task, read
 from ecgfm.model.aggregate import GROUPS
 from ecgfm.model.encoded import Encoded
@@ -95,7 +96,10 @@ def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
     seen = torch.from_numpy(tests[next(iter(left))])
     shape = geometry.shape(seen, torch.ones(len(seen), dtype=torch.bool))
     found = {f"shape: {name}": [value.item()] for name, value in shape.items()}
-    return found | lost(vectors, tests, splits, weights) | few_labels(vectors, tests[next(iter(left))], splits, weights)
+    few = {share: seeds for share, seeds in probe.SHARES.items() if share < 1}
+    everything = {**vectors, "test": tests[next(iter(left))]}
+    found |= areas(probed(everything, splits, weights, few), of_labels)
+    return found | lost(vectors, tests, splits, weights)
 
 
 @torch.no_grad()
@@ -124,22 +128,6 @@ def lost(
     found |= {LEFT: np.mean(areas[1:], axis=0), "AUC, worst subset": np.min(areas[1:], axis=0)}
     found[FALL] = areas[0] - found[LEFT]
     return {name: area.tolist() for name, area in found.items()}
-
-
-def few_labels(
-    vectors: Mapping[str, np.ndarray], test: np.ndarray, splits: Mapping[str, Cohort], weights: np.ndarray
-) -> Found:
-    """Mean AUC with everything there, of probes that are fitted to few labels."""
-    train, valid, test = probe.standardised(vectors["train"], vectors["valid"], test)
-    found = {}
-    for share, seeds in ((share, seeds) for share, seeds in probe.SHARES.items() if share < 1):
-        areas = []
-        for seed in range(seeds):
-            rows = probe.few(splits["train"].labels, share, seed)
-            scores = probe.probe(train[rows], splits["train"].labels[rows], valid, splits["valid"].labels, test)
-            areas.append(metrics.macro(metrics.auc(scores.test, splits["test"].labels, weights)))
-        found[f"AUC with {100 * share:g} % of labels"] = np.mean(areas, axis=0).tolist()
-    return found
 
 
 def once(labels: np.ndarray) -> np.ndarray:
@@ -175,10 +163,8 @@ def main(claim: Claim) -> None:
     examined, made = read(Task(where, truths)), arms(base)
     found = train_all(made, claim, where, lambda run, model: examine(examined, run, model))
     picture = {"falls": falls(found)}
-    few, whole = "AUC with {} of labels".format, f"AUC, {next(iter(subsets(())))}"
-    found |= landmarks(
-        examined, examined.task, base, claim, lambda way: whole if "100" in way else few(way.removeprefix("probe "))
-    )
+    whole = f"AUC, {next(iter(subsets(())))}"
+    found |= landmarks(examined, examined.task, base, claim, lambda way: whole if "100" in way else of_labels(way))
     write(claim, "CroSSL: leads that are missing", all_sized(made, claim), found, picture, against(made))
 
 

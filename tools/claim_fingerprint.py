@@ -27,9 +27,11 @@ from claims import (
     Found,
     Setting,
     all_sized,
+    areas,
     corpus,
     home_of,
     landmarks,
+    of_labels,
     over_seeds,
     restored,
     sized,
@@ -44,6 +46,7 @@ from ecgfm.data.record import LEADS
 from ecgfm.data.storage import Folder
 from ecgfm.evaluate import metrics, probe
 from ecgfm.evaluate.embed import averaged, windows
+from ecgfm.evaluate.examine import probed
 from ecgfm.evaluate.tasks import Cohort, Examined, Task, read
 from ecgfm.model.encoded import Encoded
 from ecgfm.model.patches import PATCH
@@ -90,9 +93,10 @@ def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
     found = {"error": [reconstruct(model, folder, splits["test"], run)]}
     found |= {name: [v.item()] for name, v in geometry.slots(torch.from_numpy(tokens["train"][:MOST])).items()}
     flat = {split: z.reshape(len(z), -1) for split, z in tokens.items()}
-    found |= probed(flat, splits, weights, "AUC with {} of labels")
+    found |= areas(probed(flat, splits, weights), of_labels)
     if tokens["train"].shape[1] > 1:
-        found |= probed(leading(flat, run.towers.width), splits, weights, "AUC with {} of labels, components")
+        components = probed(leading(flat, run.towers.width), splits, weights)
+        found |= areas(components, lambda way: f"{of_labels(way)}, components")
     return found | gaps(tokens, splits)
 
 
@@ -113,21 +117,6 @@ def reconstruct(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) ->
         for batch, _ in windows(folder, cohort.record, run.frame)
     ]
     return float(np.average([error for error, _ in errors], weights=[size for _, size in errors]))
-
-
-def probed(vectors: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], weights: np.ndarray, named: str) -> Found:
-    """Mean AUC over findings, with few labels and with all."""
-    train, valid, test = probe.standardised(vectors["train"], vectors["valid"], vectors["test"])
-    found = {}
-    for share, seeds in probe.SHARES.items():
-        areas = []
-        for seed in range(seeds):
-            rows = probe.few(splits["train"].labels, share, seed)
-            labels = splits["train"].labels[rows]
-            scores = probe.probe(train[rows], labels, valid, splits["valid"].labels, test)
-            areas.append(metrics.macro(metrics.auc(scores.test, splits["test"].labels, weights)))
-        found[named.format(f"{100 * share:g} %")] = np.mean(areas, axis=0).tolist()
-    return found
 
 
 def leading(vectors: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
@@ -225,8 +214,7 @@ def main(claim: Claim) -> None:
             model = restored(run, home_of(claim, name, seed=0))
             batch, _ = next(windows(examined.task.folder, examined.splits["test"].record, run.frame))
             pictures |= {f"{what} {name}": page for what, page in pages(model, batch, run).items()}
-    named = "AUC with {} of labels".format
-    found |= landmarks(examined, examined.task, base, claim, lambda way: named(way.removeprefix("probe ")))
+    found |= landmarks(examined, examined.task, base, claim, of_labels)
     write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures, against(made))
 
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import tyro
 from claims import (
     DRAWS,
     Found,
     Setting,
     all_sized,
+    areas,
     corpus,
     embedder,
     landmarks,
@@ -52,8 +52,7 @@ class Claim(Setting):
 
 def examined_by(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
-    ways = examine(Vectors(embedder(run, model)), examined, weights).items()
-    found = {f"{way}, AUC": np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
+    found = areas(examine(Vectors(embedder(run, model)), examined, weights), "{}, AUC".format)
     return found | {"operations of a record, 10^9": [cost(run) / 1e9]}
 
 
@@ -92,7 +91,7 @@ def main(claim: Claim) -> None:
         runs[called] = sized(made[name], longer, 0)
         found |= train_all({called: made[name]}, longer, where, look)
     picture = {"side by side": side_by_side(found)}
-    found |= landmarks(examined, task, made[TOGETHER], claim, lambda way: f"{way}, AUC")
+    found |= landmarks(examined, task, made[TOGETHER], claim, "{}, AUC".format)
     against = dict.fromkeys([name for name in runs if name != TOGETHER], TOGETHER)
     write(claim, "Together, and each alone", runs, found, picture, against)
 

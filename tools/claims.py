@@ -26,6 +26,7 @@ from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
 from ecgfm.evaluate import metrics
 from ecgfm.evaluate.embed import Vectors
+from ecgfm.evaluate.examine import Found as Examination
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.metrics import Figure, figure
@@ -176,10 +177,18 @@ def landmarks(
     }
 
     def probed(run: Run, model: Pretraining) -> Found:
-        ways = examine(Vectors(embedder(run, model)), examined, weights).items()
-        return {named(way): np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
+        return areas(examine(Vectors(embedder(run, model)), examined, weights), named)
 
     return found | train_all({"supervised": taught(base, lessons)}, setting, lessons.shards, probed)
+
+
+def areas(ways: Examination, named: Callable[[str], str]) -> Found:
+    """The AUC by each way, a mean over findings and seeds of the probe, under the name that the claim gives it."""
+    return {named(way): np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways.items()}
+
+
+def of_labels(way: str) -> str:
+    return f"AUC with {way.removeprefix('probe ')} of labels"
 
 
 def embedder(run: Run, model: Pretraining) -> Embedder:

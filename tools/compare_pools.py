@@ -8,9 +8,8 @@ of probes on the test records.
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import tyro
-from claims import DRAWS, Found, Setting, corpus, embedder, train_all, write
+from claims import DRAWS, Found, Setting, all_sized, areas, corpus, embedder, train_all, write
 from supervised import taught
 
 from ecgfm import recipes
@@ -44,15 +43,14 @@ def arms(base: Run, task: Task) -> dict[str, Run]:
 
 def probed(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
-    ways = examine(Vectors(embedder(run, model)), examined, weights).items()
-    return {f"AUC, {way}": np.mean([metrics.macro(a) for a in by["auc"]], axis=0).tolist() for way, by in ways}
+    return areas(examine(Vectors(embedder(run, model)), examined, weights), "AUC, {}".format)
 
 
 def main(claim: Claim) -> None:
     task = Task(*corpus(claim, "mimic-iv-ecg", claim.records))
     examined, made = read(task), arms(recipes.find([f"fingerprint_{claim.recipe}"]), task)
     found = train_all(made, claim, task.shards, lambda run, model: probed(examined, run, model))
-    write(claim, "Pools and convolutions, taught by labels", made, found, {})
+    write(claim, "Pools and convolutions, taught by labels", all_sized(made, claim), found, {}, {})
 
 
 if __name__ == "__main__":

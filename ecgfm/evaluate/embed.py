@@ -37,7 +37,7 @@ class Vectors:
 
 def embed(embedder: Embedder, folder: Folder, record: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n d"]:
     """A vector per record, in their order."""
-    seen = windows(folder, record, embedder.frame, embedder.towers.config.others)
+    seen = windows(folder, record, embedder.frame, embedder.kinds)
     return averaged(((embedder.embed_batch(b), which) for b, which in seen), len(record))
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Float64
 from ecgfm.evaluate import metrics, probe, zeroshot
 from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.metrics import Weights
-from ecgfm.evaluate.tasks import Examined
+from ecgfm.evaluate.tasks import Cohort, Examined
 
 METRICS = ("auc", "average precision", "f1")
 
@@ -35,11 +35,20 @@ def zero_shot(model: Vectors, examined: Examined, weights: Weights) -> Found:
 
 
 def probes(model: Vectors, examined: Examined, weights: Weights) -> Found:
-    splits, found = examined.splits, {}
-    vectors = {split: model.of(examined.task.folder, cohort.record) for split, cohort in splits.items()}
-    known, truth = splits["valid"].labels, splits["test"].labels
+    vectors = {split: model.of(examined.task.folder, cohort.record) for split, cohort in examined.splits.items()}
+    return probed(vectors, examined.splits, weights)
+
+
+def probed(
+    vectors: Mapping[str, probe.Vectors],
+    splits: Mapping[str, Cohort],
+    weights: Weights,
+    shares: Mapping[float, int] = probe.SHARES,
+) -> Found:
+    """`vectors` of each split's records, whatever made them."""
+    found, known, truth = {}, splits["valid"].labels, splits["test"].labels
     train, valid, test = probe.standardised(vectors["train"], vectors["valid"], vectors["test"])
-    for share, seeds in probe.SHARES.items():
+    for share, seeds in shares.items():
         made = []
         for seed in range(seeds):
             rows = probe.few(splits["train"].labels, share, seed)

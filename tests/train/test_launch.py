@@ -132,7 +132,7 @@ def until(true: Callable[[], bool], driver: subprocess.Popen, seconds: float = 2
 @pytest.mark.ray
 @pytest.mark.slow
 def test_killed_hung_and_killed_again(cluster: Cluster, tmp_path: Path, words: list[str]) -> None:
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    straight, killed, alone = tmp_path / "straight", tmp_path / "killed", tmp_path / "alone"
     torchrun(straight, words)
     two = [*words, "--resources.workers", "2"]
     wasted = []
@@ -164,3 +164,7 @@ def test_killed_hung_and_killed_again(cluster: Cluster, tmp_path: Path, words: l
     assert begin(cluster, killed, two).wait() == 0
     assert curve(killed) == curve(straight)
     assert max(wasted) <= SAVE
+    here = ("--resources.launcher", "here", "--resources.engine", "torch")
+    assert begin(cluster, alone, words, *here).wait() == 0
+    for ours, theirs in zip(curve(straight), curve(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=5e-3)
