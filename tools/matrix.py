@@ -1,7 +1,7 @@
 """Every tiny recipe in one process and in two, straight and killed: a run that was killed and started again makes the
 curve of one that was not, bit for bit, and two processes make the curve of one, within rounding.
 
-    python tools/matrix.py --to demo/matrix --record jobs/records/matrix@1
+    python tools/matrix.py --to demo/matrix --record jobs/records/matrix@2
     python tools/matrix.py dbeta_tiny --kills 1 --to demo/matrix
 """
 
