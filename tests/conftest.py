@@ -55,8 +55,11 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def local_ray() -> Iterator[None]:
     import ray
 
-    tests = {"env_vars": {"PYTHONPATH": str(REPOSITORY / "tests")}}  # so that workers find tests/made.py
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, runtime_env=tests)
+    known = os.pathsep.join(
+        str(REPOSITORY / name) for name in ("tests", "tools")
+    )  # where workers find made.py, claims.py
+    paths = {"env_vars": {"PYTHONPATH": known}}
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False, runtime_env=paths)
     yield
     ray.shutdown()
 

@@ -3,11 +3,11 @@
     python tools/claim_crossl.py --to jobs/records/crossl@1
 
 Arms: spatial masking with a keep ratio from 0.2 to 1, at which nothing is hidden; temporal and random masking, which
-never hide a whole modality or hardly ever; a modality per lead; and the ECG beside the pulse wave, with and without
-masking. A probe is fitted to the vectors of whole records, and then reads the vectors of the same test records with
-every subset of the modalities missing: by how much its mean AUC falls is what hiding latents is to lessen. Beside it
-stand the mean AUC over the subsets, as a vector that tells nothing has nothing to lose, and how a representation does
-with everything there, and with few labels.
+never hide a whole modality or hardly ever; a modality per lead; an encoder for each group of leads; and the ECG beside
+the pulse wave, with and without masking. A probe is fitted to the vectors of whole records, and then reads the vectors
+of the same test records with every subset of the modalities missing: by how much its mean AUC falls is what hiding
+latents is to lessen. Beside it stand the mean AUC over the subsets, as a vector that tells nothing has nothing to lose,
+and how a representation does with everything there, and with few labels.
 
 A covariance over fewer records than the vector has channels can be told apart from that of anything, so batches are
 twice as large as the towers are wide.
@@ -67,6 +67,7 @@ def arms(base: Run) -> dict[str, Run]:
     made = {f"spatial, keep {keep:g}": arm(keep=keep) for keep in KEEPS}
     made |= {f"{masking}, keep 0.6": arm(masking=masking) for masking in ("temporal", "random")}
     made["leads, keep 0.6"] = arm(groups="leads")
+    made["own encoders, keep 0.6"] = arm(own=True)
     pulse = {"groups": "whole", "kinds": ("ppg",)}
     return made | {f"pulse, keep {keep:g}": arm(keep=keep, **pulse) for keep in (0.6, 1.0)}
 
@@ -74,7 +75,7 @@ def arms(base: Run) -> dict[str, Run]:
 def against(made: Mapping[str, Run]) -> dict[str, str]:
     """Each arm beside the one that hides nothing; another way of hiding beside the recipe's."""
     plain = {name: "spatial, keep 1" for name in made if name.startswith("spatial") and name != "spatial, keep 1"}
-    others = {name: "spatial, keep 0.6" for name in made if name.startswith(("temporal", "random", "leads"))}
+    others = {name: "spatial, keep 0.6" for name in made if name.startswith(("temporal", "random", "leads", "own"))}
     return plain | others | {"pulse, keep 0.6": "pulse, keep 1"}
 
 

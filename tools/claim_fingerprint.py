@@ -58,7 +58,7 @@ from ecgfm.picture import ecg
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
-WEIGHTS = (0.0, 0.002, 0.02, 0.2)
+WEIGHTS = (0.0, 0.02, 0.2)
 CONTROLS: dict[str, Literal["mean", "first"]] = {"mean": "mean", "first": "first"}
 COUNTS = (1, 2, 4, 8, 16, 32)
 SHOWN = ("k 8 tcr 0", "k 8 tcr 0.02")  # arms of which pages are drawn

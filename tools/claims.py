@@ -1,27 +1,29 @@
 """What records of claims have in common: corpora, arms that are trained and examined once, and a page of figures.
 
-An arm is a recipe; it is trained with several seeds, each in a folder of its own, and what was found stands there in
-found.json. Killed and started again, all of it goes on where it was. Arms are compared seed by seed, on the same draws
-of subjects, so that what chance gives to both goes away.
+An arm is a recipe. Arms are trained with several seeds as trials of a sweep are (ecgfm/sweep/search.py), as many at
+once as the machine has room for, each in one process and in a folder of its own, and what was found stands there in
+found.json. Killed and started again, all of it goes on where it was. Arms are compared seed by seed, on the same
+draws of subjects, so that what chance gives to both goes away.
 """
 
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import ray
 from matplotlib.figure import Figure as Picture
 from supervised import taught
 from transformers import AutoTokenizer
 
-from ecgfm.data import reader, shards
+from ecgfm.data import shards
 from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
 from ecgfm.evaluate import metrics
@@ -33,12 +35,14 @@ from ecgfm.evaluate.metrics import Figure, figure
 from ecgfm.evaluate.tasks import Examined, Task
 from ecgfm.model import local_t5
 from ecgfm.model.saved import Card, Saved
-from ecgfm.negatives.stock import in_process
 from ecgfm.run import Resources, Run, describe, differences, override
+from ecgfm.sweep.search import search
+from ecgfm.sweep.space import Trial
+from ecgfm.sweep.study import State
 from ecgfm.train.checkpoint import newest
 from ecgfm.train.claim import surroundings
 from ecgfm.train.engine import TorchEngine
-from ecgfm.train.job import Job, Means, work
+from ecgfm.train.job import Job
 from ecgfm.train.pretraining import Pretraining
 
 # A run's figures by name: the value, and after it what it would be with other subjects, where that is known.
@@ -101,15 +105,48 @@ def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Ex
     chosen = {name: run for name, run in arms.items() if not setting.arms or name in setting.arms}
     found: dict[str, list[Found]] = {name: [] for name in chosen}
     for seed in range(setting.seeds):
-        for name, arm in chosen.items():
-            run, home = sized(arm, setting, seed), home_of(setting, name, seed)
-            known = _known(home, run, where)
-            if known is None:
-                train(run, setting, where, home)
-                known = examine(run, restored(run, home))
-                home.write(_FOUND, json.dumps({**_of(run, where), "found": known}).encode())
+        runs = {name: sized(arm, setting, seed) for name, arm in chosen.items()}
+        lacking = [name for name, run in runs.items() if _known(home_of(setting, name, seed), run, where) is None]
+        trials = {name: Trial(_called(name, seed), {}, runs[name]) for name in lacking}
+        train([*trials.values()], setting, where)
+        _examine_all(trials, setting, where, examine)
+        for name, run in runs.items():
+            known = _known(home_of(setting, name, seed), run, where)
+            assert known is not None
             found[name].append(known)
     return found
+
+
+def train(trials: Sequence[Trial], setting: Setting, where: str) -> None:
+    if not trials:
+        return
+    resources, failed = Resources(launcher="here", engine="torch", device=setting.device, trainer_cpus=1.0), []
+
+    def tell(name: str, state: State, reason: str) -> None:
+        if state == "failed":
+            failed.append(f"{name}: {reason}")
+
+    search(Job(trials[0].run, (where,), _place(setting), resources=resources), trials, _nobody, False, (), tell, 1.0)
+    if failed:
+        raise RuntimeError(f"{'; '.join(failed)}. The same command tries again")
+
+
+def _nobody(run: Run, engine: object) -> dict:
+    """Watches: only what every run looks at by itself."""
+    return {}
+
+
+def _examine_all(trials: Mapping[str, Trial], setting: Setting, where: str, examine: Examine) -> None:
+    """As many at once as there are cores."""
+
+    @ray.remote(num_cpus=1)
+    def look(run: Run, home: str, stands: str) -> None:
+        os.chdir(stands)
+        found = examine(run, restored(run, Folder(home)))
+        Folder(home).write(_FOUND, json.dumps({**_of(run, where), "found": found}).encode())
+
+    homes = {name: f"{_place(setting)}/{trial.name}" for name, trial in trials.items()}
+    ray.get([look.remote(trial.run, homes[name], os.getcwd()) for name, trial in trials.items()])
 
 
 def _known(home: Folder, run: Run, where: str) -> Found | None:
@@ -145,12 +182,15 @@ def all_sized(arms: Mapping[str, Run], setting: Setting) -> dict[str, Run]:
 
 
 def home_of(setting: Setting, arm: str, seed: int) -> Folder:
-    return Folder(f"{setting.work}/{Path(setting.to).name}/{_plain(arm)}-{seed}")
+    return Folder(f"{_place(setting)}/{_called(arm, seed)}")
 
 
-def train(run: Run, setting: Setting, where: str, home: Folder) -> None:
-    job = Job(run, (where,), home.uri, resources=Resources(launcher="here", engine="torch", device=setting.device))
-    work(job, Means(partial(reader.read, threads=1), in_process, lambda figures: None, None), lambda run, engine: {})
+def _place(setting: Setting) -> str:
+    return f"{setting.work}/{Path(setting.to).name}"
+
+
+def _called(arm: str, seed: int) -> str:
+    return f"{_plain(arm)}-{seed}"
 
 
 def restored(run: Run, home: Folder) -> Pretraining:

@@ -6,8 +6,8 @@ lead that was not recorded, a pulse wave that a record lacks, and what a method 
 none of them is filled in beforehand.
 
 Groups of leads share the ECG tower, one pass each: its first map has weights of its own for every lead, and it is told
-which leads are missing, so it knows what it looks at, and every method trains the same tower. Channels of another kind
-have an encoder of their own, of the same build.
+which leads are missing, so it knows what it looks at, and every method trains the same tower. With `own` each group has
+an encoder of its own, of the same build, as channels of another kind have in any case.
 
 This is not in pool.py because it pools several sequences and cuts them to cells first.
 """
@@ -33,6 +33,10 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+def called(group: tuple[str, ...]) -> str:
+    return "+".join(group)
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """A pool over modalities: the groups of leads, then the kinds of channels beside the ECG."""
@@ -41,6 +45,7 @@ class Aggregate:
     kinds: tuple[str, ...] = ()
     stretches: int = 10  # of a recording, whatever its length: a second each of 10 s
     depth: int = 2
+    own: bool = False  # an encoder for each group of leads
 
     def __post_init__(self):
         if unknown := set(self.kinds) - OTHERS.keys():
@@ -50,7 +55,12 @@ class Aggregate:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        return (*("+".join(group) for group in GROUPS[self.groups]), *self.kinds)
+        return (*map(called, GROUPS[self.groups]), *self.kinds)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Of groups of leads, beside the ECG tower."""
+        return tuple(map(called, GROUPS[self.groups])) if self.own else ()
 
     def build(self, tokens: int, width: int) -> "Aggregator":
         return Aggregator(self, tokens, width)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ecgfm import draw
 from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
-from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, cells
+from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, called, cells
 from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.patches import Signal, read
 from ecgfm.model.text import TextTable, TextTower
@@ -35,7 +35,7 @@ class Encoded:
 
     def __init__(self, towers: Towers, batch: Batch, seed: int, noise: bool = False):
         self.towers, self.batch, self.seed, self.noise = towers, batch, seed, noise
-        self._ecg: dict[EcgView, EcgFeatures] = {}
+        self._ecg: dict[tuple[EcgView, str], EcgFeatures] = {}
         self._others: dict[str, tuple[EcgFeatures, Signal]] = {}
         self._text: dict[TextView, TextFeatures] = {}
         self._pooled: dict[tuple[EcgView | TextView, str], Tensor] = {}
@@ -49,12 +49,14 @@ class Encoded:
     def signal(self) -> Signal:
         return read(self.batch)
 
-    def ecg(self, view: EcgView = EcgView()) -> EcgFeatures:  # noqa: B008  (a view is a value)
-        if view not in self._ecg:
+    def ecg(self, view: EcgView = EcgView(), encoder: str = "") -> EcgFeatures:  # noqa: B008  (a view is a value)
+        """By the ECG tower, or by the encoder that a group of leads has of its own (Aggregate.encoders)."""
+        if (view, encoder) not in self._ecg:
+            tower = self.towers.groups[encoder] if encoder else self.towers.ecg
             leads = seen_leads(view, self.signal, self.batch.record, self.seed)
             kept = kept_patches(view, self.signal, self.batch.record, self.seed)
-            self._ecg[view] = self.towers.ecg(self.signal, leads, kept, self.key(str(view)))
-        return self._ecg[view]
+            self._ecg[view, encoder] = tower(self.signal, leads, kept, self.key(str(view)))
+        return self._ecg[view, encoder]
 
     def text(self, view: TextView = TextView()) -> TextFeatures:  # noqa: B008
         if view not in self._text:
@@ -74,7 +76,8 @@ class Encoded:
         parts: list[Cells | None] = []
         for group in GROUPS[over.groups]:
             shown = tuple(lead for lead in group if not view.groups or lead in view.groups)
-            seen = self.ecg(replace(view, groups=() if shown == LEADS else shown)) if shown else None
+            part, encoder = replace(view, groups=() if shown == LEADS else shown), called(group) if over.own else ""
+            seen = self.ecg(part, encoder) if shown else None
             parts.append(cells(seen, self.signal.counts, over.stretches) if seen else None)
         for kind in over.kinds:
             seen, signal = self.other(kind) if kind in self.batch.others else (None, self.signal)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from torch import nn
 
 from ecgfm.data.record import OTHERS
+from ecgfm.model.aggregate import Aggregate
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.ecg import EcgTower
 from ecgfm.model.text import TableConfig, TextTable, TextTower
@@ -21,6 +22,8 @@ class Towers(nn.Module):
         self.config = config
         self.ecg = EcgTower(config)
         self.others = nn.ModuleDict({kind: EcgTower(replace(config, leads=OTHERS[kind])) for kind in config.others})
+        own = {name for pool in config.pools.values() if isinstance(pool, Aggregate) for name in pool.encoders}
+        self.groups = nn.ModuleDict({name: EcgTower(config) for name in sorted(own)})
         self.pools = nn.ModuleDict({name: p.build(config.width, config.width) for name, p in config.pools.items()})
         self.text: TextTower | TextTable | None = None
         if isinstance(config.text, TableConfig):

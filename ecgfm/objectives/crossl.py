@@ -14,11 +14,12 @@ aggregator meets in training what a record without those leads shows it. One cel
     temporal    stretches of time, the same in all modalities: no modality is ever missing
     random      cells, each on its own
 
-Modalities are groups of leads (`groups`) and channels of another kind (`kinds`). Groups of leads share the ECG tower,
-in a pass each, where the paper has an encoder per modality: the towers are to be those of the other methods. The
-tower's first map has weights of its own for each lead, so what is shared begins after it. Channels of another kind,
-which have another rate and nothing in common with a lead, do get an encoder of their own. Of the regions, limb and
-augmented leads are two combinations of the same two signals: either can be made from the other.
+Modalities are groups of leads (`groups`) and channels of another kind (`kinds`). The paper has an encoder per modality.
+Channels of another kind, which have another rate and nothing in common with a lead, have one here. Groups of leads have
+one each with `own`, and the ECG tower then learns nothing; by default they share that tower, in a pass each, since the
+towers are to be those of the other methods. Its first map has weights of its own for each lead, so what is shared
+begins after it. Of the regions, limb and augmented leads are two combinations of the same two signals: either can be
+made from the other.
 
 Of the paper's code (its tables cannot be had): random there hides single numbers of one vector per modality, and
 temporal does nothing, as its mask has a shape that meets no latent; all latents may be hidden at once (at keep 0.5 and
@@ -51,6 +52,7 @@ class Config:
     terms: Mapping[str, float] = field(default_factory=lambda: dict(zip(TERMS, (25.0, 25.0, 1.0), strict=True)))
     groups: Groups = "regions"
     kinds: tuple[str, ...] = ()  # of channels beside the ECG
+    own: bool = False  # an encoder for each group of leads
     masking: Masking = "spatial"
     keep: float = 0.6  # chance of each unit to stay; 1 hides nothing, and the invariance is then 0
     stretches: int = 10
@@ -68,7 +70,7 @@ class Config:
 
     @property
     def pools(self) -> dict[str, Aggregate]:
-        return {POOL: Aggregate(self.groups, self.kinds, self.stretches)}
+        return {POOL: Aggregate(self.groups, self.kinds, self.stretches, own=self.own)}
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self)

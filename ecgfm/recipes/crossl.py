@@ -13,6 +13,7 @@ def crossl() -> Run:
     is larger than the vectors are wide: the covariance of fewer records cannot have full rank.
 
     Variations: --objectives.crossl.groups leads is a modality per lead, and twelve passes instead of three;
+    --objectives.crossl.own True is an encoder for each group of leads, as in the paper, where all share the ECG tower;
     --objectives.crossl.groups whole --objectives.crossl.kinds ppg is the ECG and the pulse wave beside it.
     """
     return full({"crossl": method.Config()}, method.POOL)

@@ -58,7 +58,7 @@ class Pretraining(nn.Module):
 
 
 def _group(name: str) -> str:
-    if name.startswith(("towers.ecg.", "towers.others.", "towers.pools.")):
+    if name.startswith(("towers.ecg.", "towers.groups.", "towers.others.", "towers.pools.")):
         return "ecg"
     return "text" if name.startswith("towers.text.model.") else "heads"
 

@@ -19,6 +19,7 @@ POOLS = {
     "regions": Aggregate("regions", ("ppg",), stretches=5),
     "leads": Aggregate("leads", stretches=3),
     "whole": Aggregate("whole", ("ppg",), stretches=1),
+    "own": Aggregate("regions", stretches=5, own=True),
 }
 
 
@@ -51,6 +52,21 @@ def test_a_modality_is_a_pass(towers: Towers) -> None:
     seen = Encoded(towers, with_pulse(make()), seed=1)
     seen.embed(EcgView(), "regions"), seen.embed(EcgView(), "whole"), seen.ecg()
     assert seen.passes == 5  # the pulse wave is seen once, and the whole ECG is the view of that name
+
+
+def test_a_group_of_leads_may_have_an_encoder_of_its_own() -> None:
+    """What an encoder learns is of its leads alone, and the ECG tower, which shares them elsewhere, is not asked."""
+    config = TowerConfig(heads=SIZES["tiny"], text=None, pools={"own": POOLS["own"], "regions": POOLS["regions"]})
+    own = Towers(replace(config, others=("ppg",)))
+    assert [*own.groups] == ["I+II+III", "V1+V2+V3+V4+V5+V6", "aVR+aVL+aVF"]
+    seen = Encoded(own, make(ragged=False), seed=1)
+    made = seen.cells(EcgView(), POOLS["own"])
+    made.tokens[:, 10:].square().sum().backward()  # of the precordial leads
+    assert {name for name, p in own.named_parameters() if p.grad is not None and p.grad.any()} <= {
+        f"groups.V1+V2+V3+V4+V5+V6.{name}" for name, _ in own.ecg.named_parameters()
+    }
+    assert not torch.equal(made.tokens, seen.cells(EcgView(), replace(POOLS["regions"], kinds=())).tokens)
+    assert seen.passes == 6
 
 
 def test_a_cell_is_the_mean_of_its_stretch(towers: Towers) -> None:

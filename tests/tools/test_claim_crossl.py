@@ -32,7 +32,9 @@ def test_every_arm_stands_beside_one_that_differs_in_what_its_name_says() -> Non
     }
     for name, fields in changed.items():
         kind = name.split(",")[0]
-        assert fields == {{"spatial": "keep", "pulse": "keep", "leads": "groups"}.get(kind, "masking")}
+        assert fields == {
+            {"spatial": "keep", "pulse": "keep", "leads": "groups", "own encoders": "own"}.get(kind, "masking")
+        }
 
 
 def test_what_is_lost_where_something_is_missing() -> None:

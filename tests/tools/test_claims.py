@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,25 @@ from conftest import REPOSITORY
 from ecgfm import recipes
 from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
-from ecgfm.run import override
+from ecgfm.run import Run, override
+from ecgfm.train.pretraining import Pretraining
 
 sys.path.append(str(REPOSITORY / "tools"))
 
-from claims import _FOUND, _known, _of, _tables, less, over_seeds  # pyright: ignore[reportMissingImports]
+from claims import (  # pyright: ignore[reportMissingImports]
+    _FOUND,
+    Found,
+    Setting,
+    _known,
+    _of,
+    _tables,
+    home_of,
+    less,
+    over_seeds,
+    restored,
+    sized,
+    train_all,
+)
 
 DRAWS = [0.8, 0.7, 0.9, 0.8]  # the value, and what it would be with other subjects
 
@@ -61,3 +76,34 @@ def test_a_table_names_what_an_arm_is_above() -> None:
     assert "| ours | 0.500 (0.500 to 0.500) |  |  |" in error
     assert "plain" not in error
     assert "ruler" not in "".join(lines)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_arms_are_trained_and_examined_once(made_shards: Path, tmp_path: Path) -> None:
+    """Real runs; the figures of one that is there are read, an arm that fails is named, and nothing else is lost."""
+    where, base = str(made_shards), recipes.find(["fingerprint_tiny"])
+    setting = Setting("claim@1", str(tmp_path), steps=4, batch=8, seeds=2, recipe="tiny", device="cpu")
+    arms = {"plain": base, "hidden, more": override(base, {"objectives.fingerprint.tokens": 0.75})}
+    looked = tmp_path / "looked"
+    looked.mkdir()
+
+    def examine(run: Run, model: Pretraining) -> Found:
+        assert not model.training
+        tempfile.mkstemp(dir=looked)
+        return {"share": [run.objectives["fingerprint"].tokens], "seed": [float(run.seed)]}
+
+    bad = {"bad": override(base, {"optimizer.rates": dict.fromkeys(base.optimizer.rates, 1e38)})}
+    few = replace(setting, seeds=1, rate=1e38, to="bad@1")
+    with pytest.raises(RuntimeError, match=r"bad-0: .*not finite.*The same command tries again"):
+        train_all(bad, few, where, examine)
+    found = train_all(arms, setting, where, examine)
+    assert found == {
+        "plain": [{"share": [0.6], "seed": [0.0]}, {"share": [0.6], "seed": [1.0]}],
+        "hidden, more": [{"share": [0.75], "seed": [0.0]}, {"share": [0.75], "seed": [1.0]}],
+    }
+    assert len([*looked.iterdir()]) == 4
+    assert train_all(arms, setting, where, examine) == found
+    assert train_all(arms, replace(setting, arms=("plain",)), where, examine) == {"plain": found["plain"]}
+    assert len([*looked.iterdir()]) == 4
+    assert restored(sized(arms["plain"], setting, 1), home_of(setting, "plain", 1)).towers.config.heads == setting.heads
