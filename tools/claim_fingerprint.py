@@ -3,8 +3,8 @@ record to record, and serve a probe better where labels are few.
 
     python tools/claim_fingerprint.py --to jobs/records/fingerprint@1
 
-Arms: the weight of the rate at 8 tokens, and 1 to 32 tokens with and without it; the rate over the batch; queries that
-are not added to their answers; the mean and the first token in the place of tokens. A probe reads the tokens of a
+Arms: 1 to 32 tokens, each with three weights of the rate; the rate over the batch; queries that are not added to their
+answers, and such as begin anywhere; the mean and the first token in the place of tokens. A probe reads the tokens of a
 record side by side, and once more as many of their principal components as one token has channels, as many numbers can
 say more than few. Everything is said of the corpus's test records; what needs many rows (ranks, CKA) of training ones.
 Arms are compared with the one of as many tokens without the rate, and only where the errors are the same within their
@@ -53,12 +53,14 @@ from ecgfm.model.patches import PATCH
 from ecgfm.model.pool import Bottleneck, Project, Queries
 from ecgfm.model.views import EcgView
 from ecgfm.objectives.fingerprint import POOL, Config, as_tokens
+from ecgfm.objectives.parts.decoder import squared_error
 from ecgfm.overlay import attention, drawn
 from ecgfm.picture import ecg
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
 WEIGHTS = (0.0, 0.02, 0.2)
+DRAWN = {"mem": 1.0, "kept": 1.0}
 CONTROLS: dict[str, Literal["mean", "first"]] = {"mean": "mean", "first": "first"}
 COUNTS = (1, 2, 4, 8, 16, 32)
 SHOWN = ("k 8 tcr 0", "k 8 tcr 0.02")  # arms of which pages are drawn
@@ -76,12 +78,13 @@ def arms(base: Run) -> dict[str, Run]:
         return replace(base, objectives={"fingerprint": Config(**changes)})
 
     def weighted(tcr: float, count: int) -> Run:
-        return arm(terms={"mem": 1.0, "tcr": tcr}, pool=Queries(count))
+        return arm(terms={**DRAWN, "tcr": tcr}, pool=Queries(count))
 
     made = {f"k 8 tcr {tcr:g}": weighted(tcr, 8) for tcr in WEIGHTS}
-    made["k 8 slots 0.02"] = arm(terms={"mem": 1.0, "tcr": 0.0, "slots": 0.02})
+    made["k 8 slots 0.02"] = arm(terms={**DRAWN, "tcr": 0.0, "slots": 0.02})
     made["k 8 tcr 0.02, own answers"] = arm(pool=Queries(8, residual=False))
-    made |= {name: arm(terms={"mem": 1.0}, pool=Project(over)) for name, over in CONTROLS.items()}
+    made["k 8 tcr 0.02, from anywhere"] = arm(pool=Queries(8, local=False))
+    made |= {name: arm(terms=DRAWN, pool=Project(over)) for name, over in CONTROLS.items()}
     return made | {f"k {count} tcr {tcr:g}": weighted(tcr, count) for count in COUNTS for tcr in WEIGHTS if count != 8}
 
 
@@ -90,7 +93,7 @@ def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
     folder, splits = examined.task.folder, examined.splits
     tokens = {split: embed(model, folder, cohort, run) for split, cohort in splits.items()}
     weights = metrics.resample(splits["test"].subject, DRAWS)
-    found = {"error": [reconstruct(model, folder, splits["test"], run)]}
+    found = reconstruct(model, folder, splits["test"], run)
     found |= {name: [v.item()] for name, v in geometry.slots(torch.from_numpy(tokens["train"][:MOST])).items()}
     flat = {split: z.reshape(len(z), -1) for split, z in tokens.items()}
     found |= areas(probed(flat, splits, weights), of_labels)
@@ -110,13 +113,18 @@ def embed(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) -> np.nd
 
 
 @torch.no_grad()
-def reconstruct(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) -> float:
-    """The error on dropped patches, as in training."""
-    errors = [
-        (model(batch, 0)[1]["fingerprint/mem"].item(), len(batch))
-        for batch, _ in windows(folder, cohort.record, run.frame)
-    ]
-    return float(np.average([error for error, _ in errors], weights=[size for _, size in errors]))
+def reconstruct(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) -> Found:
+    """The error of the whole recording, drawn from the tokens that it is embedded by; and on dropped patches."""
+    view, errors = cast(Config, run.objectives["fingerprint"]).view, []
+    decoder = cast(torch.nn.Module, model.get_submodule("objectives.fingerprint.decoder"))
+    for batch, _ in windows(folder, cohort.record, run.frame):
+        seen = Encoded(model.towers, batch, 0)
+        valid = seen.signal.valid()
+        patches = {EcgView(): valid, view: seen.ecg(view).dropped}
+        guesses = {one: decoder(as_tokens(seen.embed(one, POOL)), valid) for one in patches}
+        errors.append([squared_error(guesses[one], seen.signal, patches[one]).item() for one in patches] + [len(batch)])
+    whole, dropped, sizes = np.array(errors).T
+    return {"error": [np.average(whole, weights=sizes)], "error, dropped": [np.average(dropped, weights=sizes)]}
 
 
 def leading(vectors: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
@@ -178,8 +186,8 @@ def rate_distortion(found: Mapping[str, Sequence[Found]]) -> Picture:
             panel.plot([s["error"].value for _, s in shown], [s[what].value for _, s in shown], "o-", color=f"C{color}")
             for k, some in shown:
                 panel.annotate(str(k), (some["error"].value, some[what].value))
-            panel.set(xlabel="error of dropped patches", ylabel=what)
-    first.set(xscale="log", xticks=COUNTS, xticklabels=COUNTS, xlabel="tokens", ylabel="error of dropped patches")
+            panel.set(xlabel="error", ylabel=what)
+    first.set(xscale="log", xticks=COUNTS, xticklabels=COUNTS, xlabel="tokens", ylabel="error of the whole recording")
     first.legend(title="weight of the rate")
     return figure
 
@@ -196,7 +204,7 @@ def pages(model: Pretraining, batch: Batch, run: Run) -> dict[str, Picture]:
     found = {"drawn": drawn(ecg(millivolts, rate, LEADS), guess, rate, LEADS, hidden)}
     pool, whole = model.towers.pools[POOL], seen.ecg()
     if isinstance(pool, Bottleneck):
-        weight = pool.attention(whole.tokens, whole.mask)[0, :, 1:].numpy()  # after the summary
+        weight = pool.attention(whole.tokens, whole.mask, seen.time(EcgView()))[0, :, 1:].numpy()  # after the summary
         rows = [LEADS.index(lead) for lead in ("II", "V1", "V5")]
         found["attention"] = attention(millivolts[rows], rate, ("II", "V1", "V5"), weight, PATCH)
     return found

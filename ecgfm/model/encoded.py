@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgfm import draw
 from ecgfm.batch import Batch
@@ -14,6 +14,7 @@ from ecgfm.data.record import LEADS
 from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, called, cells
 from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.patches import Signal, read
+from ecgfm.model.pool import Bottleneck
 from ecgfm.model.text import TextTable, TextTower
 from ecgfm.model.towers import Towers
 from ecgfm.model.views import EcgView, Masked, TextView, kept_patches, mask_words, read_reports, seen_leads
@@ -92,11 +93,20 @@ class Encoded:
         if (view, pool) not in self._pooled:
             if isinstance(view, TextView):
                 seen, over = self.text(view), self._text_tower.pool
+                self._pooled[view, pool] = over(seen.tokens, seen.mask)
             else:
-                over = self.towers.pools[pool]
-                seen = self.cells(view, over.config) if isinstance(over, Aggregator) else self.ecg(view)
-            self._pooled[view, pool] = over(seen.tokens, seen.mask)
+                self._pooled[view, pool] = self._pool(view, self.towers.pools[pool])
         return self._pooled[view, pool]
+
+    def _pool(self, view: EcgView, over: nn.Module) -> Float[Tensor, "B *_"]:
+        seen = self.cells(view, over.config) if isinstance(over, Aggregator) else self.ecg(view)
+        if isinstance(over, Bottleneck):
+            return over(seen.tokens, seen.mask, self.time(view))
+        return over(seen.tokens, seen.mask)
+
+    def time(self, view: EcgView) -> Float[Tensor, "B K"]:
+        """The middle of each kept patch, as a share of the recording."""
+        return (self.ecg(view).kept + 0.5) / self.signal.counts.clamp(min=1)[:, None]
 
     def uniform(self, purpose: str, count: int) -> Float[Tensor, "B {count}"]:
         """Random numbers of a method's own, per record."""

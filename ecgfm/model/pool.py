@@ -50,10 +50,16 @@ class Projection(nn.Module):
 
 @dataclass(frozen=True)
 class Queries:
-    """`count` learnt queries that each take what they look for from all tokens: as many vectors at any length."""
+    """`count` learnt queries that each take what they look for from all tokens: as many vectors at any length.
+
+    With `local` each begins as the one of a stretch of the recording, of `count` equal ones, and learns how far to look
+    beyond it. Without, as in Q-Former, they begin nearly alike; what they are to hold apart takes thousands of steps
+    to find (jobs/LOG.md).
+    """
 
     count: int = 8
-    deviation: float = 0.02  # of the queries at the start: as small as Q-Former's, so that they begin nearly alike
+    local: bool = True
+    deviation: float = 0.02  # of the queries at the start: as small as Q-Former's
     residual: bool = True  # add the query to its answer, as Perceiver does; without it a vector holds the input alone
 
     def __post_init__(self):
@@ -75,17 +81,41 @@ class Bottleneck(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         initialise(self)
         self.queries = nn.Parameter(torch.empty(config.count, width).normal_(std=config.deviation))
+        self.focus = nn.Parameter(torch.ones(config.count)) if config.local else None
 
-    def forward(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B k D"]:
-        x = self.attend(self._asked(tokens), tokens, mask)
+    def forward(
+        self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"], time: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B k D"]:
+        """`time` is that of the tokens after the summary, as a share of the recording."""
+        x = self.attend(self._asked(tokens), tokens, mask, self._near(time))
         if self.config.residual:
             x = x + self.queries
         x = x + self.narrow(functional.gelu(self.widen(self.norms[1](x))))
         return self.norms[2](x)
 
-    def attention(self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"]) -> Float[Tensor, "B k N"]:
+    def attention(
+        self, tokens: Float[Tensor, "B N E"], mask: Bool[Tensor, "B N"], time: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B k N"]:
         """Which share each query takes of each token, as a mean over heads: rows sum to one, padding has none."""
-        return self.attend.weights(self._asked(tokens), tokens, mask).mean(1)
+        return self.attend.weights(self._asked(tokens), tokens, mask, self._near(time)).mean(1)
+
+    def _near(self, time: Float[Tensor, "B K"]) -> Float[Tensor, "B k 1+K"] | None:
+        """The summary is as near as can be to all."""
+        if self.focus is None:
+            return None
+        return functional.pad(nearness(stretches(self.config.count, time.device), time, self.focus), (1, 0))
 
     def _asked(self, tokens: Float[Tensor, "B N E"]) -> Float[Tensor, "B k D"]:
         return self.norms[0](self.queries).expand(len(tokens), -1, -1)
+
+
+def stretches(count: int, device: torch.device) -> Float[Tensor, "{count}"]:
+    """The middles of `count` equal stretches of a recording, as shares of it."""
+    return (torch.arange(count, device=device) + 0.5) / count
+
+
+def nearness(
+    middle: Float[Tensor, "k"], time: Float[Tensor, "B N"], focus: Float[Tensor, "k"]
+) -> Float[Tensor, "B k N"]:
+    """-(focus d)^2, at a distance of d stretches: what is added to attention, which so falls as a bell."""
+    return -((focus[:, None] * len(middle) * (middle[:, None] - time[:, None])) ** 2)

@@ -24,24 +24,37 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
+        self,
+        x: Float[Tensor, "B N D"],
+        source: Float[Tensor, "B M E"],
+        mask: Bool[Tensor, "B M"],
+        near: Float[Tensor, "B N M"] | None = None,
     ) -> Float[Tensor, "B N D"]:
+        """`near` is added to what each of x finds in each place of the source."""
         query, key, value = self._heads(x, source)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=_added(mask, near, query.dtype))
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def weights(
-        self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
+        self,
+        x: Float[Tensor, "B N D"],
+        source: Float[Tensor, "B M E"],
+        mask: Bool[Tensor, "B M"],
+        near: Float[Tensor, "B N M"] | None = None,
     ) -> Float[Tensor, "B H N M"]:
         """How much of each place of the source goes into each of x: the attention to values that are the places."""
         query, key, _ = self._heads(x, source)
         places = torch.eye(source.shape[1], dtype=key.dtype, device=key.device).expand(*key.shape[:2], -1, -1)
-        return functional.scaled_dot_product_attention(query, key, places, attn_mask=mask[:, None, None])
+        return functional.scaled_dot_product_attention(query, key, places, attn_mask=_added(mask, near, key.dtype))
 
     def _heads(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         key, value = self.key_value(source).chunk(2, dim=-1)
         query, key, value = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (self.query(x), key, value))
         return query, key, value
+
+
+def _added(mask: Bool[Tensor, "B M"], near: Float[Tensor, "B N M"] | None, dtype: torch.dtype) -> Tensor:
+    return mask[:, None, None] if near is None else near.to(dtype).masked_fill(~mask[:, None], -math.inf)[:, None]
 
 
 class Block(nn.Module):
@@ -72,11 +85,12 @@ class Block(nn.Module):
         other: Float[Tensor, "B M D"] | None = None,
         other_mask: Bool[Tensor, "B M"] | None = None,
         key: Int64[Tensor, "B"] | None = None,
+        near: Float[Tensor, "B N M"] | None = None,
     ) -> Float[Tensor, "B N D"]:
         x = self._add(x, lambda h: self.attend(h, h, mask), 0, key)
         cross = self.cross
         if cross is not None:
-            x = self._add(x, lambda h: cross(h, other, other_mask), 1, key)
+            x = self._add(x, lambda h: cross(h, other, other_mask, near), 1, key)
         return self._add(x, lambda h: self.narrow(self.activation(self.widen(h))), -1, key)
 
     def _add(self, x: Tensor, part: Callable[[Tensor], Tensor], place: int, key: Tensor | None) -> Tensor:

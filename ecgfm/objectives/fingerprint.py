@@ -2,9 +2,10 @@
 (Li et al. 2026, 2605.00130).
 
 Queries read the patches that were kept, whatever their number, and a decoder that sees nothing but their answers draws
-the patches that were dropped.
+the recording.
 
     mem     the dropped patches, from the tokens alone        squared error, all leads, normalised per lead
+    kept    those that were read, likewise
     tcr     1 - R / highest, over the tokens of a record      0 at right angles
     slots   1 - R / highest, of each token over the world batch: tokens that are the same for every record cost most
 
@@ -15,7 +16,11 @@ The paper's abstract gives the two parts, bottleneck and rate; a digest of it gi
 error. Not known are the rate's eps, its weight, whether it is taken per record or over the batch, and the decoder. Here
 eps^2 is 0.5, that of MCR2's supervised runs, as smaller ones see more of the rounding of near tokens; the weight is
 for an error of 1 where the mean is guessed. `pool` may be a `Project`: the mean or the first token, the paper's
-controls, whose one vector has no redundancy and so only mem and slots.
+controls, whose one vector has no redundancy and so no tcr.
+
+Two things are ours, as without them mem stays that of the mean for hundreds of steps (jobs/LOG.md): a query begins at a
+stretch of the recording of its own (`Queries.local`), and what was read is drawn as well as what was dropped, which can
+be learnt before neighbours can be guessed.
 """
 
 from collections.abc import Mapping
@@ -33,14 +38,14 @@ from ecgfm.model.towers import Towers
 from ecgfm.model.views import EcgView
 from ecgfm.objectives.parts.decoder import TokenDecoder, squared_error
 
-TERMS = ("mem", "tcr", "slots")
+TERMS = ("mem", "kept", "tcr", "slots")
 SPREADING = ("tcr",)
 POOL = "fingerprint"
 
 
 @dataclass(frozen=True)
 class Config:
-    terms: Mapping[str, float] = field(default_factory=lambda: {"mem": 1.0, "tcr": 0.02})
+    terms: Mapping[str, float] = field(default_factory=lambda: {"mem": 1.0, "kept": 1.0, "tcr": 0.02})
     pool: Queries | Project = field(default_factory=Queries)
     leads: float = 0.0  # hidden
     tokens: float = 0.6  # dropped
@@ -69,7 +74,8 @@ class Objective(nn.Module):
     def __init__(self, config: Config, towers: Towers):
         super().__init__()
         self.config = config
-        self.decoder = TokenDecoder(towers.config) if "mem" in config.terms else None
+        local = isinstance(config.pool, Queries) and config.pool.local
+        self.decoder = TokenDecoder(towers.config, local) if {"mem", "kept"} & config.terms.keys() else None
 
     def forward(self, seen: Encoded) -> dict[str, Tensor]:
         c, terms = self.config, {}
@@ -77,7 +83,9 @@ class Objective(nn.Module):
         count, width = tokens.shape[1:]
         if self.decoder is not None:
             guess = self.decoder(tokens, seen.signal.valid())
-            terms["mem"] = squared_error(guess, seen.signal, seen.ecg(c.view).dropped)
+            dropped = seen.ecg(c.view).dropped
+            patches = {"mem": dropped, "kept": seen.signal.valid() & ~dropped}
+            terms |= {name: squared_error(guess, seen.signal, patches[name]) for name in patches if name in c.terms}
         if "tcr" in c.terms:
             within = rate.within(tokens, c.distortion).mean()
             terms["tcr"] = 1 - within / rate.highest(count, width, c.distortion)

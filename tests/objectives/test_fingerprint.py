@@ -62,22 +62,24 @@ def test_padding_and_missing_leads_change_nothing(model: Pretraining, view: EcgV
     assert terms(model, batch) == terms(model, other)
 
 
-def test_mem_is_the_error_over_dropped_patches_of_recorded_leads(model: Pretraining) -> None:
+def test_errors_are_over_dropped_and_kept_patches_of_recorded_leads(model: Pretraining) -> None:
     batch = make(5)
     seen = Encoded(model.towers, batch, SEED)
     with torch.no_grad():
         ecg = seen.ecg(Config().view)
         valid = seen.signal.valid()
         guess = model.objectives["fingerprint"].decoder(seen.embed(Config().view, POOL), valid)
-    errors = []
+    errors: dict[str, list[float]] = {"mem": [], "kept": []}
     for row in range(5):
         patches = seen.signal.patches()[row].view(-1, 12, 16)
         kept = set(ecg.kept[row].tolist())
         for place in range(int(batch.length[row]) // 16):
-            if place not in kept:
-                error = (guess[row, place].view(12, 16) - patches[place]).square().mean(-1)
-                errors += error[batch.leads[row]].tolist()
-    assert terms(model, batch)["mem"].item() == pytest.approx(sum(errors) / len(errors), rel=1e-5)
+            error = (guess[row, place].view(12, 16) - patches[place]).square().mean(-1)
+            errors["kept" if place in kept else "mem"] += error[batch.leads[row]].tolist()
+    made = terms(model, batch)
+    assert {name: made[name].item() for name in errors} == pytest.approx(
+        {name: sum(some) / len(some) for name, some in errors.items()}, rel=1e-5
+    )
     dropped = ecg.dropped.sum(1) / valid.sum(1)
     assert dropped.tolist() == pytest.approx([0.6] * 5, abs=0.1)
 
@@ -168,12 +170,23 @@ def cosine(model: Pretraining) -> float:
 
 
 def test_the_rate_pushes_tokens_apart(text_model: str) -> None:
-    """They begin nearly alike, and without the rate stay so."""
-    without = train(text_model, Config(terms={"mem": 1.0, "tcr": 0.0}), 20)
-    with_ = train(text_model, Config(terms={"mem": 1.0, "tcr": 0.1}), 20)
-    assert cosine(build(text_model)) > 0.8
+    """Those that look anywhere begin nearly alike, and without the rate stay so."""
+    anywhere = Queries(local=False)
+    without = train(text_model, Config(terms={"mem": 1.0, "tcr": 0.0}, pool=anywhere), 20)
+    with_ = train(text_model, Config(terms={"mem": 1.0, "tcr": 0.1}, pool=anywhere), 20)
+    assert cosine(build(text_model, Config(pool=anywhere))) > 0.8
     assert cosine(without) > 0.8
     assert cosine(with_) < 0.4
+
+
+def test_tokens_of_stretches_learn_to_draw_sooner(text_model: str) -> None:
+    """16 recordings by heart, in as many steps: queries that look anywhere have to find their stretches first."""
+    made = {}
+    for local in (True, False):
+        pool = Queries(32, local=local)
+        model = train(text_model, Config(terms={"kept": 1.0}, pool=pool, tokens=0.0), 100)
+        made[local] = terms(model, make(16, samples=160))["kept"].item()
+    assert made[True] < 0.2 < 0.3 < made[False]
 
 
 def test_a_token_that_is_not_a_number_stops_the_step(text_model: str) -> None:
@@ -188,5 +201,5 @@ def test_a_token_that_is_not_a_number_stops_the_step(text_model: str) -> None:
 
 @pytest.mark.parametrize("terms", [{}, {"mlm": 1.0}])
 def test_unknown_terms_are_refused(terms: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="mem, tcr, slots"):
+    with pytest.raises(ValueError, match="mem, kept, tcr, slots"):
         Config(terms=terms)

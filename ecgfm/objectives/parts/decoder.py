@@ -8,6 +8,7 @@ from torch.nn import functional
 from ecgfm.losses import masked
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.patches import PATCH, Signal
+from ecgfm.model.pool import nearness, stretches
 from ecgfm.model.transformer import SMALL, Block, initialise, sines
 
 NEAR = 5  # patches
@@ -54,14 +55,16 @@ class PatchDecoder(nn.Module):
 class TokenDecoder(nn.Module):
     """Places that know only when they are read the tokens, and give 16 samples of every lead.
 
-    Nothing else leads here from the signal: what the tokens do not hold cannot be drawn.
+    Nothing else leads here from the signal: what the tokens do not hold cannot be drawn. With `local` a place begins by
+    looking at the token of its stretch (model/pool.py).
     """
 
-    def __init__(self, towers: TowerConfig):
+    def __init__(self, towers: TowerConfig, local: bool):
         super().__init__()
         width = towers.decoder_width
         self.narrow = nn.Linear(towers.width, width)
         self.place = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        self.focus = nn.Parameter(torch.ones(1)) if local else None
         self.blocks = nn.ModuleList(
             Block(width, cross=True, norm_first=True, activation=quick_gelu) for _ in range(towers.decoder_depth)
         )
@@ -74,8 +77,15 @@ class TokenDecoder(nn.Module):
         all_ = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
         x = (self.place + sines(valid.shape[1], len(self.place), valid.device)).expand(len(valid), -1, -1)
         for block in self.blocks:
-            x = block(x, valid, tokens, all_)
+            x = block(x, valid, tokens, all_, near=self._near(tokens.shape[1], valid))
         return self.out(self.norm(x))
+
+    def _near(self, count: int, valid: Bool[Tensor, "B N"]) -> Float[Tensor, "B N k"] | None:
+        if self.focus is None:
+            return None
+        places = torch.arange(valid.shape[1], device=valid.device) + 0.5
+        time = places / valid.sum(1, keepdim=True).clamp(min=1)
+        return nearness(stretches(count, valid.device), time, self.focus.expand(count)).mT
 
 
 def squared_error(guess: Float[Tensor, "B N P"], signal: Signal, patches: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
