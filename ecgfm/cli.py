@@ -68,11 +68,15 @@ def _of_wfdb(parent: str, name: str) -> Signal:
 
 
 def _of_shard(folder: Folder, name: str, row: int) -> Signal:
+    _check_row(folder, name, row)
+    chunk, within = divmod(row, shards.manifest(folder).chunk)
+    return shards.signal(shards.read(folder, name, [chunk], shards.ECG_COLUMNS).slice(within, 1).to_pylist()[0])
+
+
+def _check_row(folder: Folder, name: str, row: int) -> None:
     rows = {shard.name: shard.rows for shard in shards.manifest(folder).shards}.get(name, 0)
     if not 0 <= row < rows:
         raise ValueError(f"{name} in {folder} has no row {row}: it has {rows} rows")
-    chunk, within = divmod(row, shards.manifest(folder).chunk)
-    return shards.signal(shards.read(folder, name, [chunk], shards.ECG_COLUMNS).slice(within, 1).to_pylist()[0])
 
 
 def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> int:
@@ -156,9 +160,40 @@ def plot(runs: tyro.conf.Positional[tuple[str, ...]], /, to: Path = Path("curves
     return 0
 
 
+def draw(
+    run: tyro.conf.Positional[str],
+    shard: tyro.conf.Positional[str],
+    /,
+    row: int = 0,
+    step: int | None = None,
+    to: Path = Path(),
+) -> int:
+    """Draw what a run makes of a recording: what its methods fill in where they saw nothing, where its tokens look.
+
+    Args:
+        run: The folder of a run.
+        shard: The path of a parquet file in a shard folder.
+        row: Which row of the shard.
+        step: Of which checkpoint; the newest, when left out.
+        to: A folder for the pictures.
+    """
+    from ecgfm.evaluate.drawing import of_run  # takes seconds, which the others spare
+
+    parent, _, name = shard.rpartition("/")
+    _check_row(Folder(parent or "."), name, row)
+    pages = of_run(Folder(run), Folder(parent or "."), name, row, step)
+    if not pages:
+        raise ValueError(f"{run} has no method that draws the signal, and no pool of tokens")
+    to.mkdir(parents=True, exist_ok=True)
+    for page, figure in pages.items():
+        figure.savefig(to / f"{page}.png")
+        print(f"drew {to / page}.png")
+    return 0
+
+
 def main() -> int:
     commands = {"verify": verify, "show": show, "card": card, "overlap": overlap, "plot": plot, "export": export}
-    commands |= {"text-model": text_model}
+    commands |= {"text-model": text_model, "draw": draw}
     try:
         return tyro.extras.subcommand_cli_from_dict(commands)
     except (FileNotFoundError, ValueError, Refusal, CheckpointError) as error:

@@ -102,6 +102,29 @@ def test_towers_are_exported(
     assert "has no checkpoint 5: it has 4, 8" in capsys.readouterr().err
 
 
+def test_what_a_run_makes_of_a_recording_is_drawn(
+    made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_model: str, capsys: pytest.CaptureFixture
+) -> None:
+    """Every method that draws, with and without a report to help it, and every pool of tokens."""
+    drawn, shard = {}, made_shards / "train-00000.parquet"
+    for name in ("together_tiny", "merit_tiny", "crossl_tiny"):
+        home = tmp_path / name
+        trained(override(find([name]), {"towers.text.name": text_model}), Folder(str(home)), 4)
+        code = run(monkeypatch, "draw", home, shard, "--row", 3, "--to", home / "pages")
+        pages = sorted((home / "pages").glob("*.png"))
+        assert (code == 0) == bool(pages)
+        assert all(page.read_bytes()[:4] == b"\x89PNG" for page in pages)
+        drawn[name] = [page.stem for page in pages]
+    assert drawn == {
+        "together_tiny": ["dbeta-drawn", "fingerprint-attention", "fingerprint-drawn"],
+        "merit_tiny": ["merit-drawn"],
+        "crossl_tiny": [],
+    }
+    assert "has no method that draws the signal" in capsys.readouterr().err
+    assert run(monkeypatch, "draw", tmp_path / "merit_tiny", shard, "--row", 900) == 1
+    assert "has no row 900" in capsys.readouterr().err
+
+
 def test_a_text_model_knows_the_words_of_a_corpus(
     made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,21 +41,16 @@ from claims import (
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import draw, geometry, recipes
-from ecgfm.batch import Batch
-from ecgfm.data.record import LEADS
 from ecgfm.data.storage import Folder
 from ecgfm.evaluate import metrics, probe
 from ecgfm.evaluate.embed import averaged, windows
 from ecgfm.evaluate.examine import probed
 from ecgfm.evaluate.tasks import Cohort, Examined, Task, read
 from ecgfm.model.encoded import Encoded
-from ecgfm.model.patches import PATCH
-from ecgfm.model.pool import Bottleneck, Project, Queries
+from ecgfm.model.pool import Project, Queries
 from ecgfm.model.views import EcgView
 from ecgfm.objectives.fingerprint import POOL, Config, as_tokens
 from ecgfm.objectives.parts.decoder import squared_error
-from ecgfm.overlay import attention, drawn
-from ecgfm.picture import ecg
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
@@ -192,24 +187,6 @@ def rate_distortion(found: Mapping[str, Sequence[Found]]) -> Picture:
     return figure
 
 
-@torch.no_grad()
-def pages(model: Pretraining, batch: Batch, run: Run) -> dict[str, Picture]:
-    """One record: what is hidden and guessed, and where each token looks."""
-    seen, config = Encoded(model.towers, batch[:1], 0), cast(Config, run.objectives["fingerprint"])
-    rate, signal = float(run.frame.rate), seen.signal
-    decoder = cast(torch.nn.Module, model.get_submodule("objectives.fingerprint.decoder"))
-    guess = signal.restore(decoder(as_tokens(seen.embed(config.view, POOL)), signal.valid()))[0].numpy()
-    millivolts = signal.millivolts[0].numpy()
-    hidden = seen.ecg(config.view).dropped[0].repeat_interleave(PATCH).numpy()
-    found = {"drawn": drawn(ecg(millivolts, rate, LEADS), guess, rate, LEADS, hidden)}
-    pool, whole = model.towers.pools[POOL], seen.ecg()
-    if isinstance(pool, Bottleneck):
-        weight = pool.attention(whole.tokens, whole.mask, seen.time(EcgView()))[0, :, 1:].numpy()  # after the summary
-        rows = [LEADS.index(lead) for lead in ("II", "V1", "V5")]
-        found["attention"] = attention(millivolts[rows], rate, ("II", "V1", "V5"), weight, PATCH)
-    return found
-
-
 def main(claim: Claim) -> None:
     base = recipes.find([f"fingerprint_{claim.recipe}"])
     where, truths = corpus(claim, "mimic-iv-ecg", claim.records)
@@ -221,7 +198,8 @@ def main(claim: Claim) -> None:
             run = sized(made[name], claim, seed=0)
             model = restored(run, home_of(claim, name, seed=0))
             batch, _ = next(windows(examined.task.folder, examined.splits["test"].record, run.frame))
-            pictures |= {f"{what} {name}": page for what, page in pages(model, batch, run).items()}
+            drawn = pages(model, Encoded(model.towers, batch[:1], 0), run)
+            pictures |= {f"{what} {name}": page for what, page in drawn.items()}
     found |= landmarks(examined, examined.task, base, claim, of_labels)
     write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures, against(made))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from safetensors.torch import load as parse
 from safetensors.torch import save as serialise
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from ecgfm.data.storage import Folder
@@ -117,16 +117,16 @@ def _unpacked(files: Mapping[str, bytes]) -> Iterator[str]:
         yield place
 
 
-def weights(towers: Towers) -> dict[str, Tensor]:
-    """All that towers are made of, by name; what two names share has one."""
-    kept = towers.state_dict().keys()
-    buffers = {name: buffer for name, buffer in towers.named_buffers() if name in kept}
-    return {name: parameter.detach() for name, parameter in towers.named_parameters()} | buffers
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """All that towers, or a model, are made of, by name; what two names share has one."""
+    kept = model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in kept}
+    return {name: parameter.detach() for name, parameter in model.named_parameters()} | buffers
 
 
-def fill(towers: Towers, given: Mapping[str, Tensor], origin: str) -> None:
+def fill(model: nn.Module, given: Mapping[str, Tensor], origin: str) -> None:
     """Take over weights by name: all of them, and no others. `origin` says for an error where they come from."""
-    own = weights(towers)
+    own = weights(model)
     if odd := own.keys() ^ given.keys():
         raise ValueError(f"{origin} holds other towers: {min(odd)} is in {'these' if min(odd) in own else 'it'} alone")
     for name, tensor in own.items():

@@ -14,6 +14,7 @@ A file gives
                  of which the mean over ranks is that of the world batch. losses/gather.py: `gather` for rows, `summed`
                  for moments, `total` for counts. Under autocast a product is bf16 again even of fp32 factors: put
                  those of a loss under torch.autocast(device, enabled=False)
+                 Where it draws the signal, `guess(seen) -> Guess | None` (parts/decoder.py) lets `ecgfm draw` show it
     SPREADING    optional: the names of the terms that cost more when all vectors are one than when they are random.
                  A contrast at a low temperature is not among them: random vectors cost it more
 

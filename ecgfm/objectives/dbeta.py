@@ -36,7 +36,7 @@ from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
 from ecgfm.model.transformer import SMALL, initialise
 from ecgfm.model.views import EcgView, TextView
-from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
+from ecgfm.objectives.parts.decoder import Guess, PatchDecoder, squared_error
 from ecgfm.objectives.parts.fusion import Fused, Fusion
 
 TERMS = ("mlm", "mem", "etm", "ets")
@@ -111,6 +111,14 @@ class Objective(nn.Module):
             read = text_view if c.published_ets else TextView()
             terms["ets"] = self._ets(seen.embed(ecg_view), seen.embed(read), seen.batch, seen.text(read))
         return terms
+
+    def guess(self, seen: Encoded) -> Guess | None:
+        """With the record's own report, no word masked."""
+        if self.decoder is None or self.fusion is None:
+            return None
+        ecg, text = seen.ecg(EcgView(leads=self.config.leads, tokens=self.config.tokens)), seen.text()
+        fused = self.fusion(ecg.tokens, ecg.mask, text.tokens, text.mask, seen.key("dbeta"))
+        return Guess(self.decoder(fused.halfway, ecg.kept, seen.signal.valid()), ecg.dropped)
 
     def _ets(
         self, ecg: Float[Tensor, "B D"], report: Float[Tensor, "B D"], batch: Batch, text: TextFeatures

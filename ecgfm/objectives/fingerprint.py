@@ -36,7 +36,7 @@ from ecgfm.model.encoded import Encoded
 from ecgfm.model.pool import Project, Queries
 from ecgfm.model.towers import Towers
 from ecgfm.model.views import EcgView
-from ecgfm.objectives.parts.decoder import TokenDecoder, squared_error
+from ecgfm.objectives.parts.decoder import Guess, TokenDecoder, squared_error
 
 TERMS = ("mem", "kept", "tcr", "slots")
 SPREADING = ("tcr",)
@@ -81,11 +81,10 @@ class Objective(nn.Module):
         c, terms = self.config, {}
         tokens = as_tokens(seen.embed(c.view, POOL))
         count, width = tokens.shape[1:]
-        if self.decoder is not None:
-            guess = self.decoder(tokens, seen.signal.valid())
-            dropped = seen.ecg(c.view).dropped
-            patches = {"mem": dropped, "kept": seen.signal.valid() & ~dropped}
-            terms |= {name: squared_error(guess, seen.signal, patches[name]) for name in patches if name in c.terms}
+        if guess := self.guess(seen):
+            places = {"mem": guess.dropped, "kept": seen.signal.valid() & ~guess.dropped}
+            drawn = (name for name in places if name in c.terms)
+            terms |= {name: squared_error(guess.patches, seen.signal, places[name]) for name in drawn}
         if "tcr" in c.terms:
             within = rate.within(tokens, c.distortion).mean()
             terms["tcr"] = 1 - within / rate.highest(count, width, c.distortion)
@@ -93,6 +92,13 @@ class Objective(nn.Module):
             records = len(tokens) * world()
             terms["slots"] = 1 - rate.across(tokens, c.distortion).mean() / rate.highest(records, width, c.distortion)
         return terms
+
+    def guess(self, seen: Encoded) -> Guess | None:
+        """The recording, drawn from its tokens alone."""
+        if self.decoder is None:
+            return None
+        tokens = as_tokens(seen.embed(self.config.view, POOL))
+        return Guess(self.decoder(tokens, seen.signal.valid()), seen.ecg(self.config.view).dropped)
 
 
 def as_tokens(pooled: Float[Tensor, "B *_"]) -> Float[Tensor, "B k D"]:

@@ -32,7 +32,7 @@ from ecgfm.model.encoded import Encoded
 from ecgfm.model.pool import Project
 from ecgfm.model.towers import Towers
 from ecgfm.model.views import EcgView, TextView
-from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
+from ecgfm.objectives.parts.decoder import Guess, PatchDecoder, squared_error
 
 TERMS = ("mem", "contrast", "bound")
 POOL = "merit"
@@ -81,13 +81,17 @@ class Objective(nn.Module):
 
     def forward(self, seen: Encoded) -> dict[str, Tensor]:
         terms = {}
-        if self.decoder is not None:
-            ecg = seen.ecg(self.config.masked)
-            guess = self.decoder(ecg.tokens, ecg.kept, seen.signal.valid())
-            terms["mem"] = squared_error(guess, seen.signal, ecg.dropped)
+        if guess := self.guess(seen):
+            terms["mem"] = squared_error(guess.patches, seen.signal, guess.dropped)
         if self.scale is not None:
             terms |= self._align(seen, self.scale.exp())
         return terms
+
+    def guess(self, seen: Encoded) -> Guess | None:
+        if self.decoder is None:
+            return None
+        ecg = seen.ecg(self.config.masked)
+        return Guess(self.decoder(ecg.tokens, ecg.kept, seen.signal.valid()), ecg.dropped)
 
     def _align(self, seen: Encoded, scale: Float[Tensor, "1"]) -> dict[str, Tensor]:
         sides = (seen.embed(self.config.aligned, POOL), seen.embed(TextView()))

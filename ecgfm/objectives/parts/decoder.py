@@ -1,5 +1,7 @@
 """From tokens back to the signal: of all patches from those that were kept, or from a few tokens alone."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -12,6 +14,13 @@ from ecgfm.model.pool import nearness, stretches
 from ecgfm.model.transformer import SMALL, Block, initialise, sines
 
 NEAR = 5  # patches
+
+
+class Guess(NamedTuple):
+    """What a method makes of every patch, and which of them it had not seen."""
+
+    patches: Float[Tensor, "B N P"]
+    dropped: Bool[Tensor, "B N"]
 
 
 class PatchDecoder(nn.Module):
