@@ -92,12 +92,15 @@ def _run(*words: str) -> None:
 
 
 def with_text(run: Run, setting: Setting, where: str) -> Run:
-    """With a text model whose words are those of the corpus's reports, as no hub is asked."""
+    """With a text model whose words are those of the corpus's reports, as no hub is asked; and no longer reports than
+    it has, by which operations are counted.
+    """
     folder = Path(setting.work) / f"text-{setting.heads}"
+    reports = shards.table(Folder(where), "reports.parquet", ["text"])["text"].to_pylist()
     if not (folder / "config.json").exists():
-        reports = shards.table(Folder(where), "reports.parquet", ["text"])["text"].to_pylist()
         local_t5.make(reports, folder, heads=setting.heads)
-    return override(run, {"towers.text.name": str(folder)})
+    longest = max(map(len, AutoTokenizer.from_pretrained(folder)(reports)["input_ids"]))
+    return override(run, {"towers.text.name": str(folder), "words": longest})
 
 
 def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Examine) -> dict[str, list[Found]]:
