@@ -8,8 +8,8 @@ alone. All arms read the same records in the same order, two visits of a patient
 at weight 0 where it is not theirs. Random features in the place of vectors are the control: of full rank, and empty.
 
 Everything is said of a corpus of other people, of at least ten records per channel. What consistency does is read off
-all terms beside balance and orthogonality alone, and of drift only where the same row's effective rank and alpha tell
-that the spectra are alike; and in each arm drift is compared with that of strangers, who have the same spectrum. The
+all terms beside balance and orthogonality alone. Drift is compared in each arm with that of strangers, who have the
+same spectrum, and is taken once more of whitened vectors, which have the same spectrum in all arms. The
 probe is a ridge regression of each half of the people, tried on the other; floor and the same towers taught by the
 labels are read by it as well.
 
@@ -28,6 +28,7 @@ from supervised import taught
 
 from ecgfm import charts, draw, geometry, recipes
 from ecgfm.data.storage import Folder
+from ecgfm.data.synthetic.floor import SIMPLE
 from ecgfm.evaluate import metrics, probe
 from ecgfm.evaluate.embed import averaged, windows
 from ecgfm.evaluate.marks import measured
@@ -94,11 +95,22 @@ class Held:
 def examine(vectors: np.ndarray, cohort: Cohort) -> Found:
     x, subject, record = (torch.from_numpy(part) for part in (vectors, cohort.subject, cohort.record))
     there = torch.ones(len(x), dtype=torch.bool)
-    made = geometry.shape(x, there) | geometry.drift(x, subject, record)
-    found = {name: [value.item()] for name, value in made.items()}
-    if "drift" in made:
-        found["drift / strangers"] = [(made["drift"] / made["strangers"]).item()]
-    return found | probed(vectors, cohort)
+    made = geometry.shape(x, there) | relative(geometry.drift(x, subject, record))
+    flat = relative(geometry.drift(whitened(x, there), subject, record))
+    made |= {f"{name}, whitened": value for name, value in flat.items()}
+    return {name: [value.item()] for name, value in made.items()} | probed(vectors, cohort)
+
+
+def relative(drift: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """With its share of what strangers have; nothing where no patient came twice."""
+    return {**drift, "drift / strangers": drift["drift"] / drift["strangers"]} if drift else {}
+
+
+def whitened(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """Of the same spectrum in every arm, a flat one, so that its shape moves no drift."""
+    middle, covariance = moments(x.double(), there)
+    values, directions = torch.linalg.eigh(covariance)
+    return ((x.double() - middle) @ directions / values.clamp(min=values[-1] * geometry.FLOOR).sqrt()).to(x)
 
 
 def probed(vectors: np.ndarray, cohort: Cohort) -> Found:
@@ -112,15 +124,17 @@ def auc(scores: np.ndarray, cohort: Cohort) -> list[float]:
 
 
 def landmarks(claim: Claim, held: Held, base: Run, lessons: Task) -> dict[str, list[Found]]:
-    """Simple features, the same towers taught by the labels, and the oracle."""
-    marks: dict[str, list[Found]] = {"floor": [probed(measured(held.folder, held.cohort.record), held.cohort)]}
+    """Simple features and thorough ones, the same towers taught by the labels, and the oracle."""
+    features = measured(held.folder, held.cohort.record)
+    marks: dict[str, list[Found]] = {"floor": [probed(features[:, :SIMPLE], held.cohort)]}
+    marks["ruler"] = [probed(features, held.cohort)]
     if held.cohort.severity is not None:
         marks["ceiling"] = [{PROBE: auc(held.cohort.severity, held.cohort)}]
 
     def seen(run: Run, model: Pretraining) -> Found:
         return probed(held.vectors(run, model, "summary"), held.cohort)
 
-    return marks | train_all({"supervised": taught(base, lessons)}, claim, lessons.shards, seen)
+    return marks | train_all({"supervised, all labels": taught(base, lessons)}, claim, lessons.shards, seen)
 
 
 def random_features(records: int, width: int, seed: int) -> np.ndarray:

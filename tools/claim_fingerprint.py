@@ -3,21 +3,21 @@ record to record, and serve a probe better where labels are few.
 
     python tools/claim_fingerprint.py --to jobs/records/fingerprint@1
 
-Arms: 1 to 32 tokens, each with three weights of the rate; the rate over the batch; queries that are not added to their
-answers, and such as begin anywhere; the mean and the first token in the place of tokens. A probe reads the tokens of a
-record side by side, and once more as many of their principal components as one token has channels, as many numbers can
-say more than few. Everything is said of the corpus's test records; what needs many rows (ranks, CKA) of training ones.
-Arms are compared with the one of as many tokens without the rate, and only where the errors are the same within their
-interval does the rest of the row say something about the rate.
+Arms: 1 to 32 tokens, each with three weights of the rate; the rate over the batch; queries that begin anywhere, and
+such as are not added to their answers, with the rate and without; the mean and the first token in the place of tokens.
+A probe reads the tokens of a record side by side, and once more as many of their principal components as one token has
+channels, as many numbers can say more than few. Everything is said of the corpus's test records; what needs many rows
+(ranks, CKA) of training ones. Arms are compared with the one of as many tokens without the rate, and only where the
+errors are the same within their interval does the rest of the row say something about the rate.
 
-Does a token follow a factor? A factor is how severe a finding is. A token tells a share (R2) of it; the gap is what the
-best token tells beyond the second best. Tokens that were mixed by a rotation tell the same together, and their gap is
-what chance makes of it.
+Does a token follow a factor? A factor is how severe a finding is. A linear map of a token tells a share (R2) of it, and
+so many nats; the gap is what the best token tells beyond the second best. Tokens that were mixed by a rotation tell the
+same together, and their gap is what chance makes of it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from claims import (
     train_all,
     write,
 )
+from jaxtyping import Float
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import draw, geometry, recipes
@@ -60,6 +61,7 @@ CONTROLS: dict[str, Literal["mean", "first"]] = {"mean": "mean", "first": "first
 COUNTS = (1, 2, 4, 8, 16, 32)
 SHOWN = ("k 8 tcr 0", "k 8 tcr 0.02")  # arms of which pages are drawn
 AGAINST_ERROR = ("redundancy", "cka", "slots_rank", "slot_variance", "AUC with 1 % of labels")
+TOLD = ("train", "test")
 MOST = 10_000  # records whose tokens are compared with one another
 
 
@@ -69,18 +71,17 @@ class Claim(Setting):
 
 
 def arms(base: Run) -> dict[str, Run]:
-    def arm(**changes) -> Run:
-        return replace(base, objectives={"fingerprint": Config(**changes)})
+    config = base.objectives["fingerprint"]
 
-    def weighted(tcr: float, count: int) -> Run:
-        return arm(terms={**DRAWN, "tcr": tcr}, pool=Queries(count))
+    def arm(pool: Queries | Project, **terms: float) -> Run:
+        return replace(base, objectives={"fingerprint": replace(config, terms={**DRAWN, **terms}, pool=pool)})
 
-    made = {f"k 8 tcr {tcr:g}": weighted(tcr, 8) for tcr in WEIGHTS}
-    made["k 8 slots 0.02"] = arm(terms={**DRAWN, "tcr": 0.0, "slots": 0.02})
-    made["k 8 tcr 0.02, own answers"] = arm(pool=Queries(8, residual=False))
-    made["k 8 tcr 0.02, from anywhere"] = arm(pool=Queries(8, local=False))
-    made |= {name: arm(terms=DRAWN, pool=Project(over)) for name, over in CONTROLS.items()}
-    return made | {f"k {count} tcr {tcr:g}": weighted(tcr, count) for count in COUNTS for tcr in WEIGHTS if count != 8}
+    made = {f"k {count} tcr {tcr:g}": arm(Queries(count), tcr=tcr) for count in COUNTS for tcr in WEIGHTS if count > 1}
+    made["k 1 tcr 0"] = arm(Queries(1), tcr=0.0)  # of one token the rate is always the same
+    made["k 8 slots 0.02"] = arm(Queries(8), tcr=0.0, slots=0.02)
+    made |= {f"k 8 tcr {tcr:g}, from anywhere": arm(Queries(8, local=False), tcr=tcr) for tcr in WEIGHTS}
+    made |= {f"k 8 tcr {tcr:g}, own answers": arm(Queries(8, residual=False), tcr=tcr) for tcr in WEIGHTS[:2]}
+    return made | {name: arm(Project(over)) for name, over in CONTROLS.items()}
 
 
 def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
@@ -129,39 +130,83 @@ def leading(vectors: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarr
     return {split: (z - middle) @ directions[:, -count:].astype(np.float32) for split, z in vectors.items()}
 
 
+class Told(NamedTuple):
+    """How much each token tells of each factor."""
+
+    r2: Float[np.ndarray, "k factors"]
+    nats: Float[np.ndarray, "k factors"]
+
+
 def gaps(tokens: Mapping[str, np.ndarray], splits: Mapping[str, Cohort]) -> Found:
     """How much of each factor the best token tells, and how much more than the second best: means over factors."""
-    count, told = tokens["train"].shape[1], told_by(tokens, splits)
-    found = {"R2 of the best token": [float(told.max(0).mean())]}
+    count, told = tokens["train"].shape[1], told_by(tokens, splits)._asdict()
+    found = {f"{what} of the best token": [float(some.max(0).mean())] for what, some in told.items()}
     if count > 1:
         turn, _ = np.linalg.qr(draw.generator("tokens", count).normal(size=(count, count)))
         mixed = {split: np.einsum("jk,nkd->njd", turn.astype(np.float32), z) for split, z in tokens.items()}
-        found["gap of R2"] = [_gap(told)]
-        found["gap of R2, tokens mixed"] = [_gap(told_by(mixed, splits))]
+        found |= {f"gap of {what}": [_gap(some)] for what, some in told.items()}
+        found |= {
+            f"gap of {what}, tokens mixed": [_gap(some)] for what, some in told_by(mixed, splits)._asdict().items()
+        }
     return found
 
 
-def told_by(tokens: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], strength: float = 0.01) -> np.ndarray:
-    """R2 [token, factor] on test records, of ridge regressions of the training ones."""
+def told_by(tokens: Mapping[str, np.ndarray], splits: Mapping[str, Cohort], strength: float = 0.01) -> Told:
+    """On test records, by ridge regressions of the training ones."""
     factors, asked = (cast(np.ndarray, splits[split].severity).astype(np.float64) for split in ("train", "test"))
     middle = factors.mean(0)
-    chance, rows = ((asked - middle) ** 2).mean(0), []
+    chance, shares, nats = ((asked - middle) ** 2).mean(0), [], []
     for place in range(tokens["train"].shape[1]):
         x, z = probe.standardised(tokens["train"][:, place].astype(np.float64), tokens["test"][:, place])
         maps = np.linalg.solve(x.T @ x + strength * len(x) * np.eye(x.shape[1]), x.T @ (factors - middle))
-        rows.append(1 - ((z @ maps + middle - asked) ** 2).mean(0) / chance)
-    return np.maximum(rows, 0)
+        guess = z @ maps + middle
+        shares.append(1 - ((guess - asked) ** 2).mean(0) / chance)
+        nats.append([information(*pair) for pair in zip(guess.T, asked.T, strict=True)])
+    return Told(np.maximum(shares, 0), np.array(nats))
 
 
-def _gap(told: np.ndarray) -> float:
+def information(guess: Float[np.ndarray, "n"], factor: Float[np.ndarray, "n"]) -> float:
+    """In nats, of a guess by its tenths and a factor that is not there, mild or severe; less what chance adds
+    (Miller and Madow).
+    """
+    mild = np.median(factor[factor > 0]) if (factor > 0).any() else 0.0
+    tenths = np.searchsorted(np.quantile(guess, np.arange(0.1, 1, 0.1)), guess)
+    joint = np.zeros((10, 3))
+    np.add.at(joint, (tenths, (factor > 0).astype(int) + (factor > mild)), 1 / len(factor))
+    joint = joint[joint.any(1)][:, joint.any(0)]
+    apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    shared = (joint[joint > 0] * np.log((joint / apart)[joint > 0])).sum()
+    return float(max(shared - (len(joint) - 1) * (joint.shape[1] - 1) / (2 * len(factor)), 0))
+
+
+def _gap(told: Float[np.ndarray, "k factors"]) -> float:
     best = np.sort(told, axis=0)[::-1]
     return float((best[0] - best[1]).mean())
 
 
+def followed(told: Told, names: Sequence[str]) -> Picture:
+    """How much every token tells of every factor."""
+    figure = Picture((4 + 0.5 * len(names), 6), layout="constrained")
+    for panel, (what, some) in zip(figure.subplots(2, 1), told._asdict().items(), strict=True):
+        shown = panel.imshow(some, aspect="auto", vmin=0)
+        panel.set(ylabel="token", title=what, xticks=range(len(names)))
+        panel.set_xticklabels(names, rotation=45, ha="right")
+        figure.colorbar(shown, ax=panel)
+    return figure
+
+
 def against(made: Mapping[str, Run]) -> dict[str, str]:
-    """Each arm beside the one of as many tokens without the rate; the controls beside the recipe's tokens."""
-    plain = {name: f"{name.split(' tcr ')[0].split(' slots ')[0]} tcr 0" for name in made if name not in CONTROLS}
-    return {name: base for name, base in plain.items() if name != base} | dict.fromkeys(CONTROLS, "k 8 tcr 0.02")
+    """The rate beside none; what else is changed, beside the recipe's way without the rate; the controls, beside the
+    recipe's tokens.
+    """
+    found = dict.fromkeys(CONTROLS, "k 8 tcr 0.02")
+    for name in made.keys() - found.keys():
+        weighted, *way = name.split(", ")
+        plain = weighted.split(" tcr ")[0].split(" slots ")[0] + " tcr 0"
+        base = ", ".join([plain, *way])
+        if (base := plain if base == name else base) != name:
+            found[name] = base
+    return {name: found[name] for name in made if name in found}
 
 
 def rate_distortion(found: Mapping[str, Sequence[Found]]) -> Picture:
@@ -200,6 +245,8 @@ def main(claim: Claim) -> None:
             batch, _ = next(windows(examined.task.folder, examined.splits["test"].record, run.frame))
             drawn = pages(model, Encoded(model.towers, batch[:1], 0), run)
             pictures |= {f"{what} {name}": page for what, page in drawn.items()}
+            some = {split: embed(model, examined.task.folder, examined.splits[split], run) for split in TOLD}
+            pictures[f"factors {name}"] = followed(told_by(some, examined.splits), examined.names)
     found |= landmarks(examined, examined.task, base, claim, of_labels)
     write(claim, "Fingerprint tokens", all_sized(made, claim), found, pictures, against(made))
 

@@ -104,34 +104,35 @@ def with_text(run: Run, setting: Setting, where: str) -> Run:
 
 
 def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Examine) -> dict[str, list[Found]]:
-    """Every arm with every seed; one that was examined before is read."""
+    """Every arm with every seed; one that was examined before is read. An arm of which a run failed is left out."""
     chosen = {name: run for name, run in arms.items() if not setting.arms or name in setting.arms}
     found: dict[str, list[Found]] = {name: [] for name in chosen}
     for seed in range(setting.seeds):
         runs = {name: sized(arm, setting, seed) for name, arm in chosen.items()}
         lacking = [name for name, run in runs.items() if _known(home_of(setting, name, seed), run, where) is None]
         trials = {name: Trial(_called(name, seed), {}, runs[name]) for name in lacking}
-        train([*trials.values()], setting, where)
-        _examine_all(trials, setting, where, examine)
+        failed = train([*trials.values()], setting, where)
+        trained = {name: trial for name, trial in trials.items() if trial.name not in failed}
+        _examine_all(trained, setting, where, examine)
         for name, run in runs.items():
-            known = _known(home_of(setting, name, seed), run, where)
-            assert known is not None
-            found[name].append(known)
-    return found
+            if known := _known(home_of(setting, name, seed), run, where):
+                found[name].append(known)
+    return {name: some for name, some in found.items() if len(some) == setting.seeds}
 
 
-def train(trials: Sequence[Trial], setting: Setting, where: str) -> None:
+def train(trials: Sequence[Trial], setting: Setting, where: str) -> set[str]:
+    """Those that failed, which is also said: the same command tries them again."""
     if not trials:
-        return
-    resources, failed = Resources(launcher="here", engine="torch", device=setting.device, trainer_cpus=1.0), []
+        return set()
+    resources, failed = Resources(launcher="here", engine="torch", device=setting.device, trainer_cpus=1.0), set()
 
     def tell(name: str, state: State, reason: str) -> None:
         if state == "failed":
-            failed.append(f"{name}: {reason}")
+            failed.add(name)
+            print(f"{name} is left out: {reason}", file=sys.stderr, flush=True)
 
     search(Job(trials[0].run, (where,), _place(setting), resources=resources), trials, _nobody, False, (), tell, 1.0)
-    if failed:
-        raise RuntimeError(f"{'; '.join(failed)}. The same command tries again")
+    return failed
 
 
 def _nobody(run: Run, engine: object) -> dict:
@@ -145,11 +146,19 @@ def _examine_all(trials: Mapping[str, Trial], setting: Setting, where: str, exam
     @ray.remote(num_cpus=1)
     def look(run: Run, home: str, stands: str) -> None:
         os.chdir(stands)
-        found = examine(run, restored(run, Folder(home)))
+        found = {**examine(run, restored(run, Folder(home))), "minutes": [minutes(Folder(home))]}
         Folder(home).write(_FOUND, json.dumps({**_of(run, where), "found": found}).encode())
 
     homes = {name: f"{_place(setting)}/{trial.name}" for name, trial in trials.items()}
     ray.get([look.remote(trial.run, homes[name], os.getcwd()) for name, trial in trials.items()])
+
+
+def minutes(home: Folder) -> float:
+    """Of a run's steps, on a core."""
+    lines = map(json.loads, home.read("metrics.jsonl").decode().splitlines())
+    steps = [(line["step"], line["time/step"]) for line in lines if "time/step" in line]
+    spans = np.diff([0, *(step for step, _ in steps)])
+    return float(spans @ np.array([seconds for _, seconds in steps]) / 60)
 
 
 def _known(home: Folder, run: Run, where: str) -> Found | None:
@@ -222,7 +231,7 @@ def landmarks(
     def probed(run: Run, model: Pretraining) -> Found:
         return areas(examine(Vectors(embedder(run, model)), examined, weights), named)
 
-    return found | train_all({"supervised": taught(base, lessons)}, setting, lessons.shards, probed)
+    return found | train_all({"supervised, all labels": taught(base, lessons)}, setting, lessons.shards, probed)
 
 
 def areas(ways: Examination, named: Callable[[str], str]) -> Found:
@@ -282,6 +291,8 @@ def write(
         picture.savefig(drawing, format="png", dpi=120)
         folder.write(_file(name), drawing.getvalue())
     said = f"`{command}`: {setting.seeds} seeds, {setting.steps} steps of {setting.batch} records."
+    if failed := [name for name in runs if name not in figures and not setting.arms]:
+        said += f" Left out, as a run of it failed: {'; '.join(failed)}."
     lines = [f"# {title}", "", said, "", *_tables(figures, above, bases)]
     lines += [f"![{name}]({_file(name)})" for name in pictures]
     folder.write("README.md", "\n".join([*lines, ""]).encode())

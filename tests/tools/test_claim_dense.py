@@ -45,3 +45,13 @@ def test_rank_alone_proves_nothing() -> None:
     assert noise["probe, AUC"][0] == pytest.approx(0.5, abs=0.06)
     assert found["probe, AUC"][0] > 0.95
     assert found["drift / strangers"][0] < 0.5 < 0.8 < noise["drift / strangers"][0]
+
+
+def test_the_shape_of_a_spectrum_moves_no_whitened_drift() -> None:
+    held, vectors = cohort()
+    steep = vectors * np.geomspace(1, 0.03, WIDTH).astype(np.float32)
+    plain, stretched = examine(vectors, held), examine(steep, held)
+    assert stretched["effective_rank"][0] < 0.7 * plain["effective_rank"][0]
+    assert abs(stretched["drift"][0] - plain["drift"][0]) > 0.05
+    for name in ("drift, whitened", "strangers, whitened", "drift / strangers, whitened"):
+        assert stretched[name] == pytest.approx(plain[name], abs=1e-3)

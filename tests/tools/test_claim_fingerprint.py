@@ -8,6 +8,7 @@ from conftest import REPOSITORY
 
 from ecgfm import recipes
 from ecgfm.evaluate.tasks import Cohort
+from ecgfm.run import describe, differences
 
 sys.path.append(str(REPOSITORY / "tools"))
 
@@ -18,7 +19,9 @@ from claim_fingerprint import (  # pyright: ignore[reportMissingImports]
     WEIGHTS,
     against,
     arms,
+    followed,
     gaps,
+    information,
     leading,
     rate_distortion,
     told_by,
@@ -42,20 +45,35 @@ def made_up() -> tuple[dict[str, np.ndarray], dict[str, Cohort]]:
 
 def test_a_token_tells_of_the_factor_that_it_follows() -> None:
     told = told_by(*made_up())
-    assert told.shape == (3, 2)
-    assert told[[0, 1], [0, 1]] == pytest.approx(1, abs=0.05)
-    assert told[[0, 1, 2, 2], [1, 0, 0, 1]] == pytest.approx(0, abs=0.05)
+    assert told.r2.shape == told.nats.shape == (3, 2)
+    assert told.r2[[0, 1], [0, 1]] == pytest.approx(1, abs=0.05)
+    assert told.nats[[0, 1], [0, 1]] == pytest.approx(np.log(2), abs=0.15)  # mild or severe
+    for some in told:
+        assert some[[0, 1, 2, 2], [1, 0, 0, 1]] == pytest.approx(0, abs=0.05)
+    axes = followed(told, ("one", "other")).axes
+    assert [axis.get_title() for axis in axes[:2]] == ["r2", "nats"]
+
+
+def test_information_is_that_of_what_is_known() -> None:
+    random = np.random.default_rng(2)
+    severe = random.choice([0.0, 0.4, 0.9], 20_000, p=[0.5, 0.3, 0.2])
+    entropy = -sum(p * np.log(p) for p in (0.5, 0.3, 0.2))
+    assert information(severe + 1e-6 * random.random(20_000), severe) == pytest.approx(entropy, abs=0.03)
+    assert information(random.random(20_000), severe) == pytest.approx(0, abs=0.001)
+    chance = [information(random.random(100), severe[:100]) for _ in range(200)]
+    assert np.mean(chance) < 0.06  # 0.09 of 18 / 200 would be found without the correction
+    assert information(random.random(100), np.zeros(100)) == pytest.approx(0)
 
 
 def test_a_rotation_of_the_tokens_takes_the_gap_away() -> None:
     tokens, splits = made_up()
     found = gaps(tokens, splits)
-    assert found["R2 of the best token"][0] > 0.95
-    assert found["gap of R2"][0] > 0.9
-    assert found["gap of R2, tokens mixed"][0] < 0.6
+    assert found["r2 of the best token"][0] > 0.95
+    assert found["gap of r2"][0] > 0.9
+    assert found["gap of r2, tokens mixed"][0] < 0.6
     alone = gaps({split: z[:, :1] for split, z in tokens.items()}, splits)
-    assert alone.keys() == {"R2 of the best token"}
-    assert alone["R2 of the best token"][0] == pytest.approx(0.5, abs=0.05)  # of one factor all, of the other nothing
+    assert alone.keys() == {"r2 of the best token", "nats of the best token"}
+    assert alone["r2 of the best token"][0] == pytest.approx(0.5, abs=0.05)  # of one factor all, of the other nothing
 
 
 def test_leading_components_are_the_training_records_own() -> None:
@@ -75,16 +93,22 @@ def test_leading_components_are_the_training_records_own() -> None:
 
 
 def test_every_arm_stands_beside_one_that_differs_in_what_its_name_says() -> None:
-    made = arms(recipes.find(["fingerprint_tiny"]))
+    base = recipes.find(["fingerprint_tiny"])
+    made = arms(base)
     beside = against(made)
     assert {*beside.values()} <= {*made}
     assert {*made} - {*beside} == {f"k {count} tcr 0" for count in COUNTS}
-    for name, base in beside.items():
-        ours, theirs = (made[arm].objectives["fingerprint"] for arm in (name, base))
+    changed = {" slots ": "terms.slots", " tcr 0, own": "pool.residual", " tcr 0, from": "pool.local"}
+    for name, other in beside.items():
+        ours, theirs = (describe(made[arm])["objectives"]["fingerprint"] for arm in (name, other))
+        differing = {where.split(":")[0] for where in differences(ours, theirs)}
         if name not in CONTROLS:
-            assert ours.pool.count == theirs.pool.count
-            assert theirs.terms["tcr"] == 0
-    assert beside["k 8 slots 0.02"] == beside["k 8 tcr 0.02, own answers"] == "k 8 tcr 0"
+            asked = next((field for part, field in changed.items() if part in name), "terms.tcr")
+            assert differing == {asked}, name
+        else:
+            assert all(where.startswith(("pool", "terms.tcr")) for where in differing), name
+    recipe = base.objectives["fingerprint"]
+    assert {run.objectives["fingerprint"].tokens for run in made.values()} == {recipe.tokens}
 
 
 def test_the_picture_is_drawn_of_whatever_arms_there_are() -> None:
