@@ -101,6 +101,11 @@ class Cadence:
     wandb: str | None = None
     """A project of Weights & Biases that is told the figures too (pip install wandb). None: nobody is."""
 
+    def __post_init__(self):
+        for name in ("log", "save", "evaluate", "keep_last", "keep_every"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"cadence.{name}={value}: at least 1")
+
 
 @dataclass(frozen=True)
 class Run:

@@ -55,6 +55,8 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         find(["dbeta_papr"])
     with pytest.raises(ValueError, match="which recipe, or which methods"):
         find([])
+    with pytest.raises(ValueError, match="two methods are called merit: rename a module"):
+        find(["merit", "ecgfm.objectives.merit"])
 
 
 def test_a_recipe_is_not_combined_and_methods_embed_by_a_pool_of_theirs() -> None:

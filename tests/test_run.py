@@ -126,3 +126,9 @@ def test_shrink_keeps_the_method() -> None:
 def test_a_run_that_cannot_be_is_refused_before_anything_is_written(change: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         replace(find(["dbeta_tiny"]), **change)
+
+
+@pytest.mark.parametrize("name", ["log", "save", "evaluate", "keep_last", "keep_every"])
+def test_nothing_is_done_every_no_steps(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"cadence\.{name}=0: at least 1"):
+        replace(Cadence(), **{name: 0})

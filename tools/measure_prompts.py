@@ -28,7 +28,7 @@ def main(run: str, shards: str, labels: str, least: int = 10, device: str = "aut
     held = [examined.splits[split] for split in ("valid", "test")]
     ecg = np.concatenate([embed.embed(embedder, examined.task.folder, cohort.record) for cohort in held])
     truth = np.concatenate([cohort.labels for cohort in held])
-    written = zeroshot.prompts(examined.task)
+    written = zeroshot.prompts(examined.task).wordings
 
     def said(template: str = "{}", most: int = 9, unit: bool = True) -> np.ndarray:
         """A direction per label."""
@@ -46,6 +46,7 @@ def main(run: str, shards: str, labels: str, least: int = 10, device: str = "aut
         "mean, less a normal report": of_unit @ (said() - normal).T,
         "mean within a whole report, less a normal one": of_unit @ (said(WHOLE) - normal).T,
         "one wording, less a normal report": of_unit @ (said(most=1) - normal).T,
+        "as the package does": zeroshot.scores(embedder, ecg, examined.names, zeroshot.prompts(examined.task)),
     }
     once = np.ones((len(truth), 1), np.float32)
     print(f"{len(truth)} recordings, {len(examined.names)} labels\n\n| way | AUC |\n|---|---|")

@@ -23,8 +23,8 @@ def examine(model: Vectors, examined: Examined, weights: Weights) -> Found:
 
 def zero_shot(model: Vectors, examined: Examined, weights: Weights) -> Found:
     """Nothing where the model reads no reports, or nobody has written prompts for these labels."""
-    prompts = zeroshot.prompts(examined.task) if zeroshot.reads(model.embedder.towers) else {}
-    if not prompts:
+    prompts = zeroshot.prompts(examined.task)
+    if not prompts.wordings or not zeroshot.reads(model.embedder.towers):
         return {}
     cohorts = [examined.splits[split] for split in ("valid", "test")]
     valid, test = (

@@ -49,8 +49,8 @@ def _watcher(task: Task, run: Run, device: str) -> Watcher:
     names = tuple(name for name, is_enough in zip(examined.names, enough, strict=True) if is_enough)
     if not names:
         raise ValueError(f"{task.name}: no label is met {LEAST} times in the {len(cohort)} held-out records looked at")
-    text, written = run.towers.text, zeroshot.prompts(task)
-    prompts = written if written.keys() & {*names} else {}
+    text, prompts = run.towers.text, zeroshot.prompts(task)
+    asked = bool(prompts.wordings.keys() & {*names})
     tokenizer = AutoTokenizer.from_pretrained(text.name) if isinstance(text, TextConfig) else None
     held = [*windows(task.folder, cohort.record[own_share(len(cohort))], run.frame, built(run).others)]
 
@@ -61,7 +61,7 @@ def _watcher(task: Task, run: Run, device: str) -> Watcher:
         embedder = Embedder(Saved(card, towers, tokenizer), device)
         vectors = embed_together(embedder, held, len(cohort))
         scores = {"probe": probe.quick(vectors, cohort.labels, cohort.subject)}
-        if prompts and zeroshot.reads(towers):
+        if asked and zeroshot.reads(towers):
             scores["zero-shot"] = zeroshot.scores(embedder, vectors, names, prompts)
         return {way: _mean(s, cohort.labels) for way, s in scores.items()}
 

@@ -113,7 +113,8 @@ class TextTable(nn.Module):
     def forward(
         self, reading: Reading, key: Int64[Tensor, "B"] | None
     ) -> tuple[Float[Tensor, "B 1 E"], Bool[Tensor, "B 1"]]:
-        tokens = functional.embedding(reading.report.clamp(min=0), self.table).float()[:, None]
+        found = functional.embedding(reading.report.clamp(min=0), self.table).float()
+        tokens = torch.where(reading.report[:, None] < 0, 0.0, found)[:, None]
         return tokens, torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
 
 

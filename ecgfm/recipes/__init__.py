@@ -54,7 +54,10 @@ def find(names: Sequence[str]) -> Run:
             )
     if not names:
         raise ValueError(f"which recipe, or which methods? There are {', '.join(known)}")
-    methods = {name.rpartition(".")[2]: objectives.find(name).Config() for name in names}
+    called = [name.rpartition(".")[2] for name in names]
+    if twice := {name for name in called if called.count(name) > 1}:
+        raise ValueError(f"two methods are called {', '.join(sorted(twice))}: rename a module, or give it once")
+    methods = {short: objectives.find(name).Config() for short, name in zip(called, names, strict=True)}
     alone = recipes["dbeta"]()
     pools = [pool for method in methods.values() for pool in method.pools]
     return replace(

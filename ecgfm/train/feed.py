@@ -26,10 +26,11 @@ from ecgfm.data.shards import Manifest
 from ecgfm.data.storage import Folder
 from ecgfm.data.tokens import TokenTable
 from ecgfm.model.saved import text_files
-from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.model.text import TableConfig, TextConfig, TextTable, TextTower
 from ecgfm.negatives.stock import Ask, Stock, in_process, texts
 from ecgfm.negatives.vectors import Embeddings, hash_of_texts
 from ecgfm.run import Run
+from ecgfm.train.claim import ORDER, SHARDS
 
 _NOT_KINDS = {"text", "far", "visits"}  # any other column is a kind of channels beside the ECG
 _AHEAD = 2  # batches for which false reports are asked before they are needed
@@ -166,18 +167,27 @@ def open_feed(
     return Feed(run, tuple(uris), columns, tokens, stock, asker(stock) if stock else None, threads, first)
 
 
-def inputs(folders: Mapping[str, str], feed: Feed, model: torch.nn.Module | None) -> dict[str, str]:
+def inputs(folders: Mapping[str, str], feed: Feed, text_model: str | None) -> dict[str, str]:
     """The hashes of what is read: each corpus, the words, what false reports are chosen by, and the text model's
-    weights as they are at the start."""
-    found = {f"shards of {name}": _manifest(uri).sha256 for name, uri in folders.items()}
+    weights as they are at the start; and whether visits stand side by side."""
+    found = {f"{SHARDS}{name}": _manifest(uri).sha256 for name, uri in folders.items()}
+    if "visits" in feed.columns:
+        found[ORDER] = "two visits of a subject side by side"
     if feed.tokens:
         found["words"] = _hash(feed.tokens.words, feed.tokens.counts)
     if feed.stock:
         found["false reports"] = feed.stock.key
-    if model is not None:
-        weights = dict(model.named_parameters()) | dict(model.named_buffers())
-        found["text model"] = _hash(*(weights[name].detach().cpu() for name in sorted(weights)))
+    if text_model:
+        found["text model"] = text_model
     return found
+
+
+def hash_of(text: TextTower | TextTable | None) -> str | None:
+    """Of the weights that were read, so before an engine divides them; not of a pool that was drawn."""
+    if text is None:
+        return None
+    weights = text.model.state_dict() if isinstance(text, TextTower) else {"table": text.table}
+    return _hash(*(weights[name] for name in sorted(weights)))
 
 
 def _hash(*arrays: np.ndarray | torch.Tensor) -> str:

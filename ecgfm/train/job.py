@@ -105,10 +105,8 @@ def _about(error: OSError, home: Folder) -> bool:
 
 def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     run, folders = feed.corpora(job.run, job.shards)
-    torch.manual_seed(run.seed)
-    model = Pretraining.of(run)
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    log.info("%s; %.1f M parameters learn", model.equation(), learning / 1e6)
+    model = _model(run)
+    text_model = feed.hash_of(model.towers.text)
     engine, home = _engine(job, model), Folder(job.to)
     threads = job.resources.readers
     make = partial(feed.open_feed, run, [*folders.values()], home, model.columns, threads, means.asker)
@@ -135,7 +133,7 @@ def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
         home,
         watchers,
         resources=job.resources,
-        inputs=feed.inputs(folders, opened, model.towers.text),
+        inputs=feed.inputs(folders, opened, text_model),
         origin=job.begins(),
         report=means.report,
         clock=clock,
@@ -143,6 +141,14 @@ def _work(job: Job, means: Means, watching: Watching, clock: Patience) -> None:
     clock.long()
     if engine.rank == 0:
         export(home)
+
+
+def _model(run: Run) -> Pretraining:
+    torch.manual_seed(run.seed)
+    model = Pretraining.of(run)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    log.info("%s; %.1f M parameters learn", model.equation(), learning / 1e6)
+    return model
 
 
 def _check_best(best: str, watchers: Collection[str], model: Pretraining) -> None:

@@ -70,7 +70,9 @@ def train(
     """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
     clock.long()
     with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
-        place = restore(run, engine, folder, origin)  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
+        place = restore(
+            run, engine, folder, origin, inputs
+        )  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
         if place.step >= run.steps:
             log.info("%s is finished: there is nothing to do", folder)
             return place
@@ -115,7 +117,7 @@ def train(
     return place
 
 
-def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None) -> Place:
+def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None, inputs: Mapping[str, str]) -> Place:
     """Put the engine where it should begin, in every process alike, and say where that is."""
     own = _latest(engine, folder)
     if own:
@@ -132,7 +134,7 @@ def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None) -> 
         state = {"model": {name: t for name, t in state["model"].items() if name.startswith("towers.")}}
     missing = engine.load(state, partly=True)
     if not origin.towers_only:
-        place = Place(place.step, place.position if claim.same_data(origin.folder, run) else Position())
+        place = Place(place.step, place.position if claim.same_data(origin.folder, run, inputs) else Position())
     else:
         place = Place()
     if place.step >= run.steps:

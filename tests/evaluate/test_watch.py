@@ -53,10 +53,11 @@ def test_labels_without_a_prompt_have_no_zero_shot(
     scores = zeroshot.scores(embedder, vectors, names, written)
     areas = [roc_auc_score(has, score) for has, score in zip(valid.labels.T, scores.T, strict=True)]
     assert len(names) > 5
-    odd = int(np.abs(np.array(areas) - 0.5).argmax())
-    monkeypatch.setattr(zeroshot, "prompts", lambda task: {name: written[name] for name in ("", names[odd])})
+    odd = int(np.where([name in written.usual for name in names], 0, np.abs(np.array(areas) - 0.5)).argmax())
+    few = zeroshot.Prompts({name: written.wordings[name] for name in ("", names[odd])})
+    monkeypatch.setattr(zeroshot, "prompts", lambda task: few)
     assert looked(made, towers, [made.table])["made-up/factors"]["zero-shot"] == pytest.approx(areas[odd], abs=0.01)
-    monkeypatch.setattr(zeroshot, "prompts", lambda task: {"": written[""]})
+    monkeypatch.setattr(zeroshot, "prompts", lambda task: zeroshot.Prompts({"": written.wordings[""]}))
     assert looked(made, towers, [made.table])["made-up/factors"].keys() == {"probe"}
 
 

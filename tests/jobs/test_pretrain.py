@@ -118,6 +118,16 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(Meter, "step", interrupted)
 
 
+def test_a_run_goes_on_at_another_stage(words: list[str], tmp_path: Path) -> None:
+    """What it reads is hashed before an engine divides it."""
+    words = [*words, "--to", str(tmp_path / "run"), "--resources.engine"]
+    assert pretrain("dbeta_tiny", "--steps", "2", *words, "torch") == 0
+    last = [str(COMMAND), "dbeta_tiny", "--steps", "2", *words, "deepspeed", "--resources.stage", "3"]
+    done = subprocess.run([sys.executable, *last], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "is finished: there is nothing to do" in done.stderr + done.stdout
+
+
 def test_two_processes_make_the_curve_of_one(words: list[str], tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     words = ["dbeta_paper_tiny", "--steps", "8", "--negatives.count", "8", *words]

@@ -137,6 +137,15 @@ def test_a_table_gives_each_report_its_row(tmp_path: Path) -> None:
     assert "table" not in table.state_dict()
 
 
+def test_no_report_has_no_row_of_a_table(tmp_path: Path) -> None:
+    save_file({"vectors": torch.randn(100_000, 3)}, tmp_path / "reports.safetensors")
+    table, read = TextTable(TableConfig(str(tmp_path / "reports.safetensors")), width=128), reading(make())
+    read.report[3] = -1
+    tokens, _ = table(read, None)
+    assert not tokens[3].any()
+    assert tokens[4].any()
+
+
 def test_a_table_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         TextTable(TableConfig("nowhere.safetensors"), width=128)

@@ -1,4 +1,5 @@
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,10 @@ from toy import RUN
 
 from ecgfm.data.storage import Folder
 from ecgfm.run import Cadence, Resources, override
-from ecgfm.train.claim import record, same_data, same_run
+from ecgfm.train.claim import record, same_data, same_run, tree
 from ecgfm.train.lock import ClaimedError
 
-INPUTS = {"shards": "abc"}
+INPUTS = {"shards of some": "abc", "words": "def"}
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def test_another_recipe_is_refused_with_what_differs(folder: Folder) -> None:
     other = override(RUN, {"batch": 16, "optimizer.rates.ecg": 0.5})
     with pytest.raises(ClaimedError, match=r"batch: 8 -> 16; recipe\.optimizer\.rates\.ecg: 0\.01 -> 0\.5"):
         same_run(folder, other, INPUTS)
-    with pytest.raises(ClaimedError, match="shards: abc -> abd"):
-        same_run(folder, RUN, {"shards": "abd"})
+    with pytest.raises(ClaimedError, match="shards of some: abc -> abd"):
+        same_run(folder, RUN, INPUTS | {"shards of some": "abd"})
 
 
 def test_how_often_a_run_is_saved_may_change(folder: Folder) -> None:
@@ -47,9 +48,38 @@ def test_run_json_tells_how_each_launch_was_made(folder: Folder) -> None:
     assert last["hardware"]["cores"] > 0
     assert len(last["git"]["commit"]) == 40
     assert isinstance(last["git"]["clean"], bool)
+    assert len(last["tree"]) == 40
 
 
 def test_a_position_means_the_same_only_in_the_same_order(folder: Folder) -> None:
-    assert same_data(folder, replace(RUN, steps=1000, optimizer=replace(RUN.optimizer, decay=0.5)))
-    assert not same_data(folder, replace(RUN, seed=4))
-    assert not same_data(folder, replace(RUN, batch=16))
+    assert same_data(folder, replace(RUN, steps=1000, optimizer=replace(RUN.optimizer, decay=0.5)), INPUTS)
+    assert same_data(folder, RUN, {**INPUTS, "words": "other"})
+    assert not same_data(folder, replace(RUN, seed=4), INPUTS)
+    assert not same_data(folder, replace(RUN, batch=16), INPUTS)
+    assert not same_data(folder, RUN, {"shards of some": "made again"})
+    assert not same_data(folder, RUN, {**INPUTS, "order": "visits"})
+
+
+def test_a_damaged_run_json_is_named(folder: Folder) -> None:
+    whole = folder.read("run.json")
+    folder.write("run.json", whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"run\.json is damaged .*put back a copy"):
+        same_run(folder, RUN, INPUTS)
+
+
+def test_code_is_known_by_the_name_that_git_gives_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in ("a.py", "a/b.py", "a-b/deep/c.toml", "z/run"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(name)
+    (home / "z/run").chmod(0o755)
+    ask = ["git", "-C", str(tmp_path)]
+    subprocess.run([*ask, "init", "-q"], check=True)
+    subprocess.run([*ask, "add", "home"], check=True)
+    whole = subprocess.run([*ask, "write-tree"], check=True, capture_output=True, text=True).stdout.strip()
+    (home / "a/__pycache__").mkdir()
+    (home / "a/__pycache__/b.pyc").write_text("")
+    expected = subprocess.run([*ask, "rev-parse", f"{whole}:home"], check=True, capture_output=True, text=True)
+    assert tree(home) == expected.stdout.strip()
+    (home / "a.py").write_text("other")
+    assert tree(home) != expected.stdout.strip()

@@ -10,7 +10,7 @@ import torch
 from ecgfm.data import shards, stream
 from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
-from ecgfm.model.text import TableConfig, TextConfig
+from ecgfm.model.text import TableConfig, TextConfig, TextTower
 from ecgfm.negatives.embed import lexical
 from ecgfm.negatives.service import service
 from ecgfm.negatives.stock import Ask, Stock, in_process, texts
@@ -18,7 +18,7 @@ from ecgfm.objectives import dbeta
 from ecgfm.recipes import find
 from ecgfm.run import Farthest, Frame, Run, override
 from ecgfm.train.engine import TorchEngine
-from ecgfm.train.feed import Feed, corpora, inputs, open_feed
+from ecgfm.train.feed import Feed, corpora, hash_of, inputs, open_feed
 from ecgfm.train.pretraining import Pretraining
 
 pytestmark = pytest.mark.ray
@@ -160,7 +160,6 @@ def test_dbeta_learns_from_a_table_of_embeddings(run: Run, made_shards: Path, tm
     still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
     # a report is one place there, of which attention takes all, so what asks for it learns nothing
     assert still <= {name for name in before if ".fusion.ecg." in name and ".norms.1." in name}
-    assert "text model" in inputs({"made": str(made_shards)}, feed, model.towers.text)
 
 
 def test_a_table_of_other_reports_is_refused(run: Run, made_shards: Path, tmp_path: Path) -> None:
@@ -174,9 +173,23 @@ def test_inputs_are_hashes_of_what_is_read(run: Run, made_shards: Path, tmp_path
     folders = {"made": str(made_shards)}
     found = inputs(folders, feed, None)
     assert found == inputs(folders, feed, None)
+    assert inputs(folders, feed, "abc") == {**found, "text model": "abc"}
+    side_by_side = open_feed(run, [str(made_shards)], Folder(str(tmp_path / "c")), BOTH | {"visits"})
+    assert inputs(folders, side_by_side, None).keys() - found.keys() == {"order"}
     assert found["shards of made"] == shards.manifest(Folder(str(made_shards))).sha256
     shorter = open_feed(replace(run, words=3), [str(made_shards)], Folder(str(tmp_path / "b")), BOTH)
     assert inputs(folders, shorter, None)["words"] != found["words"]
+
+
+def test_a_text_model_is_known_by_the_weights_that_were_read(text_model: str) -> None:
+    """Not by its pool, which is drawn, and on another processor otherwise."""
+    one, other = (TextTower(TextConfig(text_model), 32, 0.0, pretrained=True) for _ in range(2))
+    assert not torch.equal(one.pool.map.weight, other.pool.map.weight)
+    assert hash_of(one) == hash_of(other)
+    with torch.no_grad():
+        next(other.model.parameters())[0] += 1
+    assert hash_of(one) != hash_of(other)
+    assert hash_of(None) is None
 
 
 def test_how_many_batches_a_split_fills(run: Run, made_shards: Path, tmp_path: Path) -> None:

@@ -173,11 +173,11 @@ def test_a_non_finite_step_is_saved_and_named(tmp_path: Path) -> None:
 def test_a_branch_takes_all_of_another_run(straight: Path, tmp_path: Path) -> None:
     other = override(RUN, {"optimizer.rates.heads": 1e-3, "steps": 40})
     made = engine(run=other)
-    place = restore(other, made, Folder(str(tmp_path)), Origin(Folder(str(straight)), 25))
+    place = restore(other, made, Folder(str(tmp_path)), Origin(Folder(str(straight)), 25), {})
     assert (place.step, place.position) == (25, Position(25))
     assert made.optimizer.param_groups[-1]["rate"] == 1e-3
     assert float(made.state()["optimizer"]["heads.copy.weight/step"]) == 25
-    again = restore(replace(other, batch=16), made, Folder(str(tmp_path)), Origin(Folder(str(straight))))
+    again = restore(replace(other, batch=16), made, Folder(str(tmp_path)), Origin(Folder(str(straight))), {})
     assert (again.step, again.position) == (30, Position(0))  # batch 30 of that run is no batch of this one
 
 
@@ -191,7 +191,7 @@ def test_a_branch_begins_in_a_folder_of_its_own(straight: Path, tmp_path: Path) 
 
 def test_a_branch_may_take_the_towers_only(straight: Path, tmp_path: Path) -> None:
     made, fresh = engine(), engine()
-    place = restore(RUN, made, Folder(str(tmp_path)), Origin(Folder(str(straight)), None, towers_only=True))
+    place = restore(RUN, made, Folder(str(tmp_path)), Origin(Folder(str(straight)), None, towers_only=True), {})
     assert (place.step, place.position) == (0, Position(0))
     for name, tensor in made.state()["model"].items():
         like = weights(straight) if name.startswith("towers.") else fresh.state()["model"]
