@@ -168,7 +168,7 @@ def draw(
     step: int | None = None,
     to: Path = Path(),
 ) -> int:
-    """Draw what a run makes of a recording: what its methods fill in where they saw nothing, where its tokens look.
+    """Draw what a run makes of a recording, its report unread: what its methods fill in, where its tokens look.
 
     Args:
         run: The folder of a run.

@@ -16,21 +16,22 @@ _WIDTH, _LEAD, _TOKEN, _ROOM = 11.0, 0.9, 0.38, 0.9  # inches: of a page, of a r
 def drawn(
     figure: Figure,
     guess: Float32[np.ndarray, "lead time"],
+    hidden: Bool[np.ndarray, "lead time"],
     rate: float,
     leads: Sequence[str],
-    hidden: Bool[np.ndarray, "time"],
 ) -> Figure:
-    """A guess in mV over `picture.ecg`'s page: where the model saw nothing, the paper is shaded and the guess drawn."""
+    """A guess in mV over `picture.ecg`'s page, unless it is nan; where the model saw nothing, the paper is shaded."""
     time = np.arange(guess.shape[1]) / rate
-    spans = np.flatnonzero(np.diff(hidden, prepend=False, append=False)).reshape(-1, 2) / rate
-    lines = dict(zip(leads, np.where(hidden, guess, np.nan), strict=True))
+    rows = {lead: (line, unseen) for lead, line, unseen in zip(leads, guess, hidden, strict=True)}
     for panel in figure.axes:
-        if (lead := str(panel.get_label())) in lines:
+        if (lead := str(panel.get_label())) in rows:
+            line, unseen = rows[lead]
             start, end = panel.get_xlim()
+            spans = np.flatnonzero(np.diff(unseen, prepend=False, append=False)).reshape(-1, 2) / rate
             for low, high in spans[(spans[:, 1] > start) & (spans[:, 0] < end)]:
                 panel.axvspan(max(low, start), min(high, end), color=HIDDEN, linewidth=0, zorder=0)
             inside = (time >= start) & (time <= end)
-            panel.plot(time[inside], lines[lead][inside], color=GUESS, linewidth=0.9)
+            panel.plot(time[inside], line[inside], color=GUESS, linewidth=0.9)
     return figure
 
 

@@ -24,7 +24,7 @@ def guesses(figure: Figure) -> list:
 def test_the_guess_stands_where_the_signal_was_hidden_and_nowhere_else() -> None:
     signal, hidden = noise(), np.zeros(1000, bool)
     hidden[160:320] = hidden[900:] = True
-    figure = drawn(ecg(signal, RATE, LEADS), signal + 1, RATE, LEADS, hidden)
+    figure = drawn(ecg(signal, RATE, LEADS), guess_at(hidden, signal + 1), np.tile(hidden, (12, 1)), RATE, LEADS)
     found = guesses(figure)
     assert len(found) == 13  # twelve panels and the strip
     for axes, line in found:
@@ -39,9 +39,23 @@ def test_the_guess_stands_where_the_signal_was_hidden_and_nowhere_else() -> None
         np.testing.assert_allclose([x for box in shaded for x in (box.x0, box.x1)], np.ravel(expected), atol=1e-9)
 
 
+def test_a_lead_that_was_not_seen_is_shaded_from_end_to_end() -> None:
+    """Also where nothing was guessed."""
+    signal, hidden = noise(), np.zeros((12, 1000), bool)
+    hidden[LEADS.index("V2")] = True
+    figure = drawn(ecg(signal, RATE, LEADS), np.full_like(signal, np.nan), hidden, RATE, LEADS)
+    shaded = {axes.get_label(): len(axes.patches) for axes in figure.axes}
+    assert shaded.pop("V2") == 1
+    assert {name for name, count in shaded.items() if count} == {"paper"}
+
+
+def guess_at(places: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    return np.where(places, guess, np.nan).astype(np.float32)
+
+
 def test_leads_without_a_guess_stay_as_they_are() -> None:
     signal = noise(2)
-    figure = drawn(ecg(signal, RATE, ("I", "II")), signal[:1], RATE, ("I",), np.ones(1000, bool))
+    figure = drawn(ecg(signal, RATE, ("I", "II")), signal[:1], np.ones((1, 1000), bool), RATE, ("I",))
     assert {axes.get_label() for axes, _ in guesses(figure)} == {"I"}
 
 

@@ -53,10 +53,11 @@ def pages(model: Pretraining, seen: Encoded, run: Run) -> dict[str, Figure]:
     for name, objective in model.objectives.items():
         make: Callable[[Encoded], Guess | None] | None = getattr(objective, "guess", None)
         if make and (made := make(seen)):
-            patches, dropped = made
-            guess, hidden = signal.restore(patches)[0], dropped[0].repeat_interleave(PATCH)
+            taught, unseen = made.taught[0], made.ecg.dropped[0] | ~made.ecg.leads[0][:, None]
+            guess = signal.restore(made.patches)[0].where(taught.repeat_interleave(PATCH), torch.nan)
+            hidden = unseen.repeat_interleave(PATCH, dim=1)[there].cpu().numpy()
             paper = ecg(millivolts[there], rate, names)
-            found[f"{name}-drawn"] = drawn(paper, guess[there].cpu().numpy(), rate, names, hidden.cpu().numpy())
+            found[f"{name}-drawn"] = drawn(paper, guess[there].cpu().numpy(), hidden, rate, names)
     rows = [i for i in there if LEADS[i] in SHOWN] or there[:1]
     for name, pool in model.towers.pools.items():
         if isinstance(pool, Bottleneck):

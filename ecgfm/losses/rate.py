@@ -6,7 +6,8 @@ It is highest, n/2 log(1 + a), when n <= d vectors stand at right angles, and lo
 are one. Vectors get unit length here, since longer ones would buy rate without being different.
 
 Everything is fp32, outside autocast, from before the length is taken: a Gram matrix rounded to bfloat16 has lost the
-differences between near vectors, which are what this is about. It is factorised on its smaller side, by Cholesky. The
+differences between near vectors, which are what this is about. Of few vectors it is factorised on their side, by
+Cholesky; of a batch, on that of the channels, which ranks can sum. The
 identity keeps every eigenvalue at one or above, so there is nothing to add and a factorisation fails only where what
 it was given is broken; then the rate is NaN, and engines refuse to update.
 """

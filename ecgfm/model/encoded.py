@@ -12,7 +12,7 @@ from ecgfm import draw
 from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
 from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, called, cells
-from ecgfm.model.ecg import EcgFeatures
+from ecgfm.model.ecg import EcgFeatures, EcgTower
 from ecgfm.model.patches import Signal, read
 from ecgfm.model.pool import Bottleneck
 from ecgfm.model.text import TextTable, TextTower
@@ -53,11 +53,17 @@ class Encoded:
     def ecg(self, view: EcgView = EcgView(), encoder: str = "") -> EcgFeatures:  # noqa: B008  (a view is a value)
         """By the ECG tower, or by the encoder that a group of leads has of its own (Aggregate.encoders)."""
         if (view, encoder) not in self._ecg:
-            tower = self.towers.groups[encoder] if encoder else self.towers.ecg
+            tower = self.towers.groups[encoder] if encoder else self._ecg_tower
             leads = seen_leads(view, self.signal, self.batch.record, self.seed)
             kept = kept_patches(view, self.signal, self.batch.record, self.seed)
             self._ecg[view, encoder] = tower(self.signal, leads, kept, self.key(str(view)))
         return self._ecg[view, encoder]
+
+    @property
+    def _ecg_tower(self) -> EcgTower:
+        if self.towers.ecg is None:
+            raise ValueError("these towers have an encoder for each group of leads and none of all: give them a pool")
+        return self.towers.ecg
 
     def text(self, view: TextView = TextView()) -> TextFeatures:  # noqa: B008
         if view not in self._text:

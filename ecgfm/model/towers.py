@@ -20,9 +20,11 @@ class Towers(nn.Module):
     def __init__(self, config: TowerConfig, pretrained: bool = True):
         super().__init__()
         self.config = config
-        self.ecg = EcgTower(config)
+        aggregates = [pool for pool in config.pools.values() if isinstance(pool, Aggregate)]
+        own = {name for pool in aggregates for name in pool.encoders}
+        apart = 0 < len(config.pools) == sum(pool.own for pool in aggregates)
+        self.ecg = None if apart else EcgTower(config)  # which no pool would read
         self.others = nn.ModuleDict({kind: EcgTower(replace(config, leads=OTHERS[kind])) for kind in config.others})
-        own = {name for pool in config.pools.values() if isinstance(pool, Aggregate) for name in pool.encoders}
         self.groups = nn.ModuleDict({name: EcgTower(config) for name in sorted(own)})
         self.pools = nn.ModuleDict({name: p.build(config.width, config.width) for name, p in config.pools.items()})
         self.text: TextTower | TextTable | None = None

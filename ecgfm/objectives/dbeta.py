@@ -113,12 +113,12 @@ class Objective(nn.Module):
         return terms
 
     def guess(self, seen: Encoded) -> Guess | None:
-        """With the record's own report, no word masked."""
+        """With the report that comes with the record, no word masked: `ecgfm draw` gives none."""
         if self.decoder is None or self.fusion is None:
             return None
         ecg, text = seen.ecg(EcgView(leads=self.config.leads, tokens=self.config.tokens)), seen.text()
         fused = self.fusion(ecg.tokens, ecg.mask, text.tokens, text.mask, seen.key("dbeta"))
-        return Guess(self.decoder(fused.halfway, ecg.kept, seen.signal.valid()), ecg.dropped)
+        return Guess(self.decoder(fused.halfway, ecg.kept, seen.signal.valid()), ecg.dropped, ecg)
 
     def _ets(
         self, ecg: Float[Tensor, "B D"], report: Float[Tensor, "B D"], batch: Batch, text: TextFeatures

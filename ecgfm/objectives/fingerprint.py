@@ -27,7 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ecgfm.losses import rate
@@ -82,9 +83,8 @@ class Objective(nn.Module):
         tokens = as_tokens(seen.embed(c.view, POOL))
         count, width = tokens.shape[1:]
         if guess := self.guess(seen):
-            places = {"mem": guess.dropped, "kept": seen.signal.valid() & ~guess.dropped}
-            drawn = (name for name in places if name in c.terms)
-            terms |= {name: squared_error(guess.patches, seen.signal, places[name]) for name in drawn}
+            places = {name: which for name, which in self._places(seen).items() if name in c.terms}
+            terms |= {name: squared_error(guess.patches, seen.signal, which) for name, which in places.items()}
         if "tcr" in c.terms:
             within = rate.within(tokens, c.distortion).mean()
             terms["tcr"] = 1 - within / rate.highest(count, width, c.distortion)
@@ -98,7 +98,12 @@ class Objective(nn.Module):
         if self.decoder is None:
             return None
         tokens = as_tokens(seen.embed(self.config.view, POOL))
-        return Guess(self.decoder(tokens, seen.signal.valid()), seen.ecg(self.config.view).dropped)
+        taught = torch.stack([which for name, which in self._places(seen).items() if name in self.config.terms])
+        return Guess(self.decoder(tokens, seen.signal.valid()), taught.any(0), seen.ecg(self.config.view))
+
+    def _places(self, seen: Encoded) -> dict[str, Bool[Tensor, "B N"]]:
+        dropped = seen.ecg(self.config.view).dropped
+        return {"mem": dropped, "kept": seen.signal.valid() & ~dropped}
 
 
 def as_tokens(pooled: Float[Tensor, "B *_"]) -> Float[Tensor, "B k D"]:

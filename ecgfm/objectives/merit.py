@@ -82,7 +82,7 @@ class Objective(nn.Module):
     def forward(self, seen: Encoded) -> dict[str, Tensor]:
         terms = {}
         if guess := self.guess(seen):
-            terms["mem"] = squared_error(guess.patches, seen.signal, guess.dropped)
+            terms["mem"] = squared_error(guess.patches, seen.signal, guess.taught)
         if self.scale is not None:
             terms |= self._align(seen, self.scale.exp())
         return terms
@@ -91,7 +91,7 @@ class Objective(nn.Module):
         if self.decoder is None:
             return None
         ecg = seen.ecg(self.config.masked)
-        return Guess(self.decoder(ecg.tokens, ecg.kept, seen.signal.valid()), ecg.dropped)
+        return Guess(self.decoder(ecg.tokens, ecg.kept, seen.signal.valid()), ecg.dropped, ecg)
 
     def _align(self, seen: Encoded, scale: Float[Tensor, "1"]) -> dict[str, Tensor]:
         sides = (seen.embed(self.config.aligned, POOL), seen.embed(TextView()))
@@ -99,7 +99,7 @@ class Objective(nn.Module):
         if self.bias is not None:
             terms = {"contrast": contrastive.sigmoid(ecg, report, labels(seen.batch, True), scale, self.bias)}
         else:
-            scale = scale.clamp(max=MOST)
+            scale = scale + (scale.clamp(max=MOST) - scale).detach()  # at the limit it can still learn to come down
             terms = {"contrast": contrastive.softmax(ecg, report, labels(seen.batch, True), scale)}
         if "bound" in self.config.terms:
             terms["bound"] = contrastive.information(ecg, report, labels(seen.batch, False), scale)

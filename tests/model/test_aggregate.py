@@ -58,15 +58,25 @@ def test_a_group_of_leads_may_have_an_encoder_of_its_own() -> None:
     """What an encoder learns is of its leads alone, and the ECG tower, which shares them elsewhere, is not asked."""
     config = TowerConfig(heads=SIZES["tiny"], text=None, pools={"own": POOLS["own"], "regions": POOLS["regions"]})
     own = Towers(replace(config, others=("ppg",)))
+    assert own.ecg is not None
     assert [*own.groups] == ["I+II+III", "V1+V2+V3+V4+V5+V6", "aVR+aVL+aVF"]
     seen = Encoded(own, make(ragged=False), seed=1)
     made = seen.cells(EcgView(), POOLS["own"])
     made.tokens[:, 10:].square().sum().backward()  # of the precordial leads
-    assert {name for name, p in own.named_parameters() if p.grad is not None and p.grad.any()} <= {
+    assert {name for name, p in own.named_parameters() if p.grad is not None and p.grad.any()} == {
         f"groups.V1+V2+V3+V4+V5+V6.{name}" for name, _ in own.ecg.named_parameters()
     }
     assert not torch.equal(made.tokens, seen.cells(EcgView(), replace(POOLS["regions"], kinds=())).tokens)
     assert seen.passes == 6
+
+
+def test_towers_of_which_nothing_reads_all_leads_at_once_have_no_encoder_of_them() -> None:
+    own = Towers(TowerConfig(heads=SIZES["tiny"], text=None, pools={"own": POOLS["own"]}))
+    assert own.ecg is None
+    seen = Encoded(own, make(ragged=False), seed=1)
+    assert seen.embed(EcgView(), "own").isfinite().all()
+    with pytest.raises(ValueError, match="an encoder for each group of leads and none of all"):
+        seen.ecg()
 
 
 def test_a_cell_is_the_mean_of_its_stretch(towers: Towers) -> None:

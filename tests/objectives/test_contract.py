@@ -6,11 +6,13 @@ of your own is held to the same by
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import ranks
 import torch
-from batches import make, reorder, tiny
+from batches import fill_padding, make, reorder, tiny
 from torch import Tensor
 
 from ecgfm.losses.gather import rank, total, world
@@ -24,12 +26,18 @@ ROWS = 8
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "method" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--objective", default=None)
-        metafunc.parametrize("method", [chosen] if chosen else names())
+        metafunc.parametrize("method", [chosen] if chosen else [*names(), "crossl+own"])
+
+
+def config(method: str) -> Any:
+    """Of "crossl+own", with `own` set: other encoders, that no other method has."""
+    name, _, flag = method.partition("+")
+    return replace(find(name).Config(), **{flag: True}) if flag else find(name).Config()
 
 
 def build(method: str, text: str) -> Pretraining:
     torch.manual_seed(0)
-    return Pretraining(tiny(text, dropout=0.1), {"method": find(method).Config()})
+    return Pretraining(tiny(text, dropout=0.1), {"method": config(method)})
 
 
 def terms(model: Pretraining, seed: int = 1, order: range = range(ROWS)) -> dict[str, Tensor]:
@@ -49,15 +57,15 @@ def gradients(method: str, text: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def test_config_is_a_value(method: str) -> None:
-    config = find(method).Config()
-    assert pickle.loads(pickle.dumps(config)) == config
+    made = config(method)
+    assert pickle.loads(pickle.dumps(made)) == made
     with pytest.raises(AttributeError):
-        config.terms = {}
+        made.terms = {}
 
 
 def test_terms_are_those_declared_and_finite_scalars(method: str, text_model: str) -> None:
     made = terms(build(method, text_model))
-    assert made.keys() == {f"method/{term}" for term in find(method).Config().terms}
+    assert made.keys() == {f"method/{term}" for term in config(method).terms}
     for value in made.values():
         assert value.shape == ()
         assert value.isfinite()
@@ -86,6 +94,13 @@ def test_same_seed_same_loss(method: str, text_model: str) -> None:
     assert first != terms(model, seed=2)
 
 
+def test_padding_and_missing_leads_change_nothing(method: str, text_model: str) -> None:
+    model, batch = build(method, text_model), make(ROWS)
+    with torch.no_grad():
+        ours, theirs = (model(b, 1)[1] for b in (batch, fill_padding(batch, signal=4_321, scale=3.0, words=29)))
+    assert ours == theirs
+
+
 def test_order_of_records_does_not_matter(method: str, text_model: str) -> None:
     model = build(method, text_model)
     straight, turned = terms(model), terms(model, order=range(ROWS - 1, -1, -1))
@@ -104,7 +119,7 @@ def test_two_ranks_are_one_batch(method: str, text_model: str) -> None:
 
 
 def test_a_collapsed_embedding_costs_more(method: str, text_model: str) -> None:
-    spreading = getattr(find(method), "SPREADING", ())
+    spreading = getattr(find(method.partition("+")[0]), "SPREADING", ())
 
     def cost(change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         model = build(method, text_model)

@@ -84,6 +84,15 @@ def test_errors_are_over_dropped_and_kept_patches_of_recorded_leads(model: Pretr
     assert dropped.tolist() == pytest.approx([0.6] * 5, abs=0.1)
 
 
+def test_what_is_drawn_is_what_a_loss_is_over(text_model: str) -> None:
+    seen = Encoded(build(text_model).towers, make(), SEED)
+    valid, dropped = seen.signal.valid(), seen.ecg(Config().view).dropped
+    for names, expected in ((("mem",), dropped), (("kept",), valid & ~dropped), (("mem", "kept"), valid)):
+        made = build(text_model, Config(terms=dict.fromkeys(names, 1.0))).objectives["fingerprint"].guess(seen)
+        assert torch.equal(made.taught, expected)
+        assert torch.equal(made.ecg.dropped, dropped)
+
+
 def test_what_was_dropped_reaches_neither_tokens_nor_drawing(model: Pretraining) -> None:
     """The pairs of samples in the dropped patches in reverse: their moments, which the norm over time reads, stay."""
     batch = make(4, ragged=False)

@@ -143,6 +143,8 @@ def test_reports_of_others_tell_nothing(text_model: str) -> None:
 def test_the_scale_is_learnt_up_to_clip_s_limit(text_model: str) -> None:
     model, batch = build(text_model, Config(scale=1000.0)), make(6)
     assert terms(model, batch) == terms(build(text_model, Config(scale=100.0)), batch)
+    model(batch, SEED)[0].backward()
+    assert model.objectives["merit"].scale.grad.any()  # it may come down again
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from ecgfm.losses import masked
 from ecgfm.model.config import TowerConfig
+from ecgfm.model.ecg import EcgFeatures
 from ecgfm.model.patches import PATCH, Signal
 from ecgfm.model.pool import nearness, stretches
 from ecgfm.model.transformer import SMALL, Block, initialise, sines
@@ -17,10 +18,11 @@ NEAR = 5  # patches
 
 
 class Guess(NamedTuple):
-    """What a method makes of every patch, and which of them it had not seen."""
+    """What a method makes of every patch."""
 
     patches: Float[Tensor, "B N P"]
-    dropped: Bool[Tensor, "B N"]
+    taught: Bool[Tensor, "B N"]  # where a loss is over it; elsewhere it says nothing
+    ecg: EcgFeatures  # what was seen
 
 
 class PatchDecoder(nn.Module):
