@@ -3,11 +3,11 @@
     python tools/claim_crossl.py --to jobs/records/crossl@1
 
 Arms: spatial masking with a keep ratio from 0.2 to 1, at which nothing is hidden; temporal and random masking, which
-never hide a whole modality or hardly ever; a modality per lead; an encoder for each group of leads; and the ECG beside
-the pulse wave, with and without masking. A probe is fitted to the vectors of whole records, and then reads the vectors
-of the same test records with every subset of the modalities missing: by how much its mean AUC falls is what hiding
-latents is to lessen. Beside it stand the mean AUC over the subsets, as a vector that tells nothing has nothing to lose,
-and how a representation does with everything there, and with few labels.
+never hide a whole modality or hardly ever; a modality per lead; an encoder for each group of leads, and the ECG beside
+the pulse wave, both with and without masking. A probe is fitted to the vectors of whole records, and then reads the
+vectors of the same test records with every subset of the modalities missing: by how much its mean AUC falls is what
+hiding latents is to lessen. Beside it stand the mean AUC over the subsets, as a vector that tells nothing has nothing
+to lose, and how a representation does with everything there, and with few labels.
 
 A covariance over fewer records than the vector has channels can be told apart from that of anything, so batches are
 twice as large as the towers are wide.
@@ -20,7 +20,8 @@ from itertools import combinations
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, all_sized, areas, corpus, landmarks, of_labels, over_seeds, train_all, write
+from claim_page import over_seeds, write
+from claims import DRAWS, Found, Setting, all_sized, areas, corpus, landmarks, of_labels, train_all
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import geometry, recipes
@@ -33,7 +34,7 @@ from ecgfm.evaluate.tasks import Cohort, Examined, Task, read
 from ecgfm.model.aggregate import GROUPS
 from ecgfm.model.encoded import Encoded
 from ecgfm.model.views import EcgView
-from ecgfm.objectives.crossl import POOL, Config
+from ecgfm.objectives.crossl import POOL
 from ecgfm.run import Run
 from ecgfm.train.pretraining import Pretraining
 
@@ -61,22 +62,25 @@ class Subset:
 
 
 def arms(base: Run) -> dict[str, Run]:
+    config = base.objectives["crossl"]
+
     def arm(**changes) -> Run:
-        return replace(base, objectives={"crossl": Config(**changes)})
+        return replace(base, objectives={"crossl": replace(config, **changes)})
 
     made = {f"spatial, keep {keep:g}": arm(keep=keep) for keep in KEEPS}
     made |= {f"{masking}, keep 0.6": arm(masking=masking) for masking in ("temporal", "random")}
     made["leads, keep 0.6"] = arm(groups="leads")
-    made["own encoders, keep 0.6"] = arm(own=True)
+    made |= {f"own encoders, keep {keep:g}": arm(own=True, keep=keep) for keep in (0.6, 1.0)}
     pulse = {"groups": "whole", "kinds": ("ppg",)}
     return made | {f"pulse, keep {keep:g}": arm(keep=keep, **pulse) for keep in (0.6, 1.0)}
 
 
 def against(made: Mapping[str, Run]) -> dict[str, str]:
     """Each arm beside the one that hides nothing; another way of hiding beside the recipe's."""
-    plain = {name: "spatial, keep 1" for name in made if name.startswith("spatial") and name != "spatial, keep 1"}
-    others = {name: "spatial, keep 0.6" for name in made if name.startswith(("temporal", "random", "leads", "own"))}
-    return plain | others | {"pulse, keep 0.6": "pulse, keep 1"}
+    plain = {name: "spatial, keep 1" for name in made if name.startswith(("spatial", "own"))}
+    others = {name: "spatial, keep 0.6" for name in made if name.startswith(("temporal", "random", "leads"))}
+    hidden = {f"{way}, keep 0.6": f"{way}, keep 1" for way in ("own encoders", "pulse")}
+    return {name: base for name, base in (plain | others | hidden).items() if name != base}
 
 
 def subsets(kinds: Sequence[str]) -> dict[str, Subset]:

@@ -6,6 +6,7 @@ Every arm is trained from every seed on the same subjects, and examined zero-sho
 
     dbeta            as we train it
     random-reports   false reports drawn from those of all other records, in the place of N3S
+    farthest         false reports drawn from the 64 farthest, as in the paper
     no-match         no false reports, and so no matching
     no-ets           without the contrast of embeddings
     heavy-masks      hides as much as the paper does, where dbeta_small hides less
@@ -31,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from supervised import taught
 
@@ -47,7 +49,7 @@ from ecgfm.evaluate.metrics import Weights, figure, macro
 from ecgfm.evaluate.tasks import Examined, Task
 from ecgfm.model import local_t5
 from ecgfm.negatives.stock import in_process
-from ecgfm.run import Band, Resources, Run, describe, override
+from ecgfm.run import Band, Resources, Run, describe, identity, override
 from ecgfm.train.claim import surroundings
 from ecgfm.train.job import Job, Means, work
 
@@ -55,7 +57,7 @@ log = logging.getLogger("ecgfm")
 
 REPOSITORY = Path(__file__).parent.parent
 RECORDS = REPOSITORY / "jobs" / "records"
-ARMS = ("dbeta", "random-reports", "no-match", "no-ets", "heavy-masks", "paper", "shuffled", "supervised")
+ARMS = ("dbeta", "random-reports", "farthest", "no-match", "no-ets", "heavy-masks", "paper", "shuffled", "supervised")
 WAYS = ("zero-shot", "probe 1 %", "probe 10 %", "probe 100 %")
 
 
@@ -95,14 +97,15 @@ def main(options: Options) -> None:
     found: dict[str, list[Found]] = {}
     for seed in options.seeds:
         for arm in options.arms:
-            folder = options.work / f"{arm}-{seed}@1"
-            trained = partial(_trained, options, task, arm, seed, folder)
-            found.setdefault(arm, []).append(_kept(folder, trained, examined, weights))
-    first, device = Folder(str(options.work / f"dbeta-{options.seeds[0]}@1")), options.resources.device
-    found["untrained"] = [
-        _kept(options.work / f"untrained-{seed}", partial(controls.untrained, first, seed, device), examined, weights)
-        for seed in range(options.untrained)
-    ]
+            run, folder = _arm(options, task, arm, seed), options.work / f"{arm}-{seed}@1"
+            trained = partial(_trained, options, task, run, arm, folder)
+            found.setdefault(arm, []).append(_kept(folder, _known_by(run, task), trained, examined, weights))
+    first, device = options.work / f"dbeta-{options.seeds[0]}@1", options.resources.device
+    known_by = _known_by(_arm(options, task, "dbeta", options.seeds[0]), task)
+    for seed in range(options.untrained):
+        towers = partial(controls.untrained, Folder(str(first)), seed, device)
+        kept = _kept(options.work / f"untrained-{seed}", known_by, towers, examined, weights)
+        found.setdefault("untrained", []).append(kept)
     _write(options, examined, found, marks(examined, weights))
 
 
@@ -140,18 +143,26 @@ def recipe(options: Options, arm: str, seed: int, text: str) -> Run:
         changes |= {"objectives.dbeta.leads": published.leads, "objectives.dbeta.tokens": published.tokens}
     if arm == "random-reports":
         changes["negatives"] = Band(0.0, 1.0, encoder="words")
+    if arm == "farthest":
+        changes["negatives"] = recipes.find(["dbeta_paper_small"]).negatives
     return override(run, changes)
 
 
-def _trained(options: Options, task: Task, arm: str, seed: int, folder: Path) -> Embedder:
+def _arm(options: Options, task: Task, arm: str, seed: int) -> Run:
+    run = recipe(options, arm, seed, _text_model(options, task.folder))
+    return taught(run, task) if arm == "supervised" else run
+
+
+def _known_by(run: Run, task: Task) -> str:
+    return identity(describe(run), {"shards": task.manifest.sha256})
+
+
+def _trained(options: Options, task: Task, run: Run, arm: str, folder: Path) -> Embedder:
     source = task.shards
     if arm == "shuffled":
         source = str(options.work / "shuffled")
         if not Folder(source).exists("manifest.json"):
             controls.shuffle_reports(task.folder, Folder(source))
-    run = recipe(options, arm, seed, _text_model(options, task.folder))
-    if arm == "supervised":
-        run = taught(run, task)
     means = Means(partial(reader.read, threads=options.resources.readers), in_process, dict, None)
     work(Job(run, (source,), str(folder), resources=options.resources), means, lambda run, engine: {})
     return load(str(folder), options.resources.device)
@@ -167,8 +178,9 @@ def _text_model(options: Options, folder: Folder) -> str:
     return str(made)
 
 
-def _kept(folder: Path, towers: Callable[[], Embedder], examined: Examined, weights: Weights) -> Found:
-    """What is found of towers, from the file in their folder where it has been found before."""
+def _kept(folder: Path, known_by: str, towers: Callable[[], Embedder], examined: Examined, weights: Weights) -> Found:
+    """What is found of towers, from the file in their folder where it has been found before; refused where that is of
+    another run."""
     file = folder / "found.safetensors"
     if not file.exists():
         log.info("%s: to be trained and examined", folder.name)
@@ -176,8 +188,11 @@ def _kept(folder: Path, towers: Callable[[], Embedder], examined: Examined, weig
         folder.mkdir(parents=True, exist_ok=True)
         flat = {f"{w}/{m}/{i}": a for w, by in found.items() for m, seeds in by.items() for i, a in enumerate(seeds)}
         partial_ = file.with_suffix(".partial")
-        save_file(flat, partial_)
+        save_file(flat, partial_, {"run": known_by})
         partial_.replace(file)
+    with safe_open(file, "np") as held:
+        if held.metadata()["run"] != known_by:
+            raise ValueError(f"{folder} holds the figures of another run: remove it, or give another --work")
     flat = load_file(file)
     named = {name.rsplit("/", 1)[0] for name in flat}
     seeds = {

@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import tyro
-from claims import DRAWS, Found, Setting, all_sized, corpus, home_of, restored, sized, train_all, with_text, write
+from claim_page import write
+from claims import DRAWS, Found, Setting, all_sized, corpus, home_of, restored, sized, train_all, with_text
 from supervised import taught
 
 from ecgfm import charts, draw, geometry, recipes

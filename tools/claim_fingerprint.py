@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 import torch
 import tyro
+from claim_page import over_seeds, write
 from claims import (
     DRAWS,
     Found,
@@ -32,11 +33,9 @@ from claims import (
     home_of,
     landmarks,
     of_labels,
-    over_seeds,
     restored,
     sized,
     train_all,
-    write,
 )
 from jaxtyping import Float
 from matplotlib.figure import Figure as Picture

@@ -20,21 +20,20 @@ from typing import cast
 import numpy as np
 import torch
 import tyro
+from claim_page import less, write
 from claims import (
     DRAWS,
     Found,
     Setting,
     all_sized,
+    before_the_map,
     corpus,
     embedder,
     landmarks,
-    less,
     train_all,
     with_text,
-    write,
 )
 from matplotlib.figure import Figure as Picture
-from torch import nn
 
 from ecgfm import recipes
 from ecgfm.evaluate import metrics
@@ -42,7 +41,6 @@ from ecgfm.evaluate.embed import Vectors, windows
 from ecgfm.evaluate.examine import probes, zero_shot
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.model.encoded import Encoded
-from ecgfm.model.pool import Project
 from ecgfm.objectives.merit import Config
 from ecgfm.objectives.parts.decoder import PatchDecoder, squared_error
 from ecgfm.run import Run
@@ -96,14 +94,6 @@ def finer(by_set: Mapping[str, np.ndarray]) -> list[float]:
     """By how much more is found of fine sets than of coarse ones; nothing where one of them is missing."""
     fine, coarse = ([array for name, array in by_set.items() if (name in FINE) == is_] for is_ in (True, False))
     return (np.mean(fine, axis=0) - np.mean(coarse, axis=0)).tolist() if fine and coarse else []
-
-
-def before_the_map(run: Run, model: Pretraining) -> Vectors:
-    """What the pool's map is given: a pool of the model's, added to the others, whose map changes nothing."""
-    pool = Project().build(run.towers.width, run.towers.width)
-    pool.map = nn.Identity()
-    model.towers.pools["tokens"] = pool
-    return Vectors(embedder(replace(run, embed="tokens"), model))
 
 
 def same_draws(tasks: Sequence[Examined]) -> list[metrics.Weights]:

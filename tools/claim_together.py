@@ -5,7 +5,8 @@
 Arms: `together` and each method's own recipe, over the same towers and records; and each of these once more in as many
 steps as cost what `together` costs, counted in operations (ecgfm.train.estimate), so that a cheap method sees more
 records. All are examined on test subjects as downstream would use them: zero-shot, where they read reports, and by
-probes of the vector that the recipe embeds by.
+probes of the vector that the recipe embeds by; and, as these differ in width and in what they are made of, by probes of
+the mean of all tokens of the whole recording, which is of one width in all arms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,27 +14,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import tyro
+from claim_page import over_seeds, write
 from claims import (
     DRAWS,
     Found,
     Setting,
     all_sized,
     areas,
+    before_the_map,
     corpus,
     embedder,
     landmarks,
-    over_seeds,
     sized,
     train_all,
     with_text,
-    write,
 )
 from matplotlib.figure import Figure as Picture
 
 from ecgfm import recipes
 from ecgfm.evaluate import metrics
 from ecgfm.evaluate.embed import Vectors
-from ecgfm.evaluate.examine import examine
+from ecgfm.evaluate.examine import examine, probes
 from ecgfm.evaluate.tasks import Examined, Task, read
 from ecgfm.run import Run
 from ecgfm.train.estimate import measure
@@ -53,6 +54,7 @@ class Claim(Setting):
 def examined_by(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
     found = areas(examine(Vectors(embedder(run, model)), examined, weights), "{}, AUC".format)
+    found |= areas(probes(before_the_map(run, model), examined, weights), "{} of the mean token, AUC".format)
     return found | {"operations of a record, 10^9": [cost(run) / 1e9]}
 
 

@@ -1,15 +1,12 @@
-"""What records of claims have in common: corpora, arms that are trained and examined once, and a page of figures.
+"""What records of claims have in common: corpora, and arms that are trained and examined once.
 
 An arm is a recipe. Arms are trained with several seeds as trials of a sweep are (ecgfm/sweep/search.py), as many at
 once as the machine has room for, each in one process and in a folder of its own, and what was found stands there in
-found.json. Killed and started again, all of it goes on where it was. Arms are compared seed by seed, on the same
-draws of subjects, so that what chance gives to both goes away.
+found.json. Killed and started again, all of it goes on where it was.
 """
 
-import io
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 import ray
-from matplotlib.figure import Figure as Picture
 from supervised import taught
+from torch import nn
 from transformers import AutoTokenizer
 
 from ecgfm.data import shards
@@ -31,16 +28,15 @@ from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import Found as Examination
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
-from ecgfm.evaluate.metrics import Figure, figure
 from ecgfm.evaluate.tasks import Examined, Task
 from ecgfm.model import local_t5
+from ecgfm.model.pool import Project
 from ecgfm.model.saved import Card, Saved
 from ecgfm.run import Resources, Run, describe, differences, override
 from ecgfm.sweep.search import search
 from ecgfm.sweep.space import Trial
 from ecgfm.sweep.study import State
 from ecgfm.train.checkpoint import newest
-from ecgfm.train.claim import surroundings
 from ecgfm.train.engine import TorchEngine
 from ecgfm.train.job import Job
 from ecgfm.train.pretraining import Pretraining
@@ -202,7 +198,7 @@ def _place(setting: Setting) -> str:
 
 
 def _called(arm: str, seed: int) -> str:
-    return f"{_plain(arm)}-{seed}"
+    return f"{plain(arm)}-{seed}"
 
 
 def restored(run: Run, home: Folder) -> Pretraining:
@@ -250,74 +246,13 @@ def embedder(run: Run, model: Pretraining) -> Embedder:
     )
 
 
-def over_seeds(runs: Sequence[Found]) -> dict[str, Figure]:
-    """Means over seeds; intervals from seeds and, where a figure has them, other subjects."""
-    draws = {name: [run[name] if len(run[name]) > 1 else 2 * run[name] for run in runs] for name in runs[0]}
-    return {name: figure([np.array(drawn) for drawn in some]) for name, some in draws.items()}
+def before_the_map(run: Run, model: Pretraining) -> Vectors:
+    """What the pool's map is given: a pool of the model's, added to the others, whose map changes nothing."""
+    pool = Project().build(run.towers.width, run.towers.width)
+    pool.map = nn.Identity()
+    model.towers.pools["tokens"] = pool
+    return Vectors(embedder(replace(run, embed="tokens"), model))
 
 
-def less(ours: Sequence[Found], theirs: Sequence[Found]) -> dict[str, Figure]:
-    """By how much one arm's figures are above another's."""
-    pairs = list(zip(ours, theirs, strict=True))
-    shared = [name for name in ours[0] if name in theirs[0]]
-    return over_seeds([{n: np.subtract(one[n], other[n]).tolist() for n in shared} for one, other in pairs])
-
-
-def write(
-    setting: Setting,
-    title: str,
-    runs: Mapping[str, Run],
-    found: Mapping[str, Sequence[Found]],
-    pictures: Mapping[str, Picture],
-    against: Mapping[str, str],
-) -> None:
-    """record.json, README.md and the pictures. `runs` are the arms as they were trained; `against` names the arm that
-    one is compared with.
-    """
-    folder, command = Folder(setting.to), shlex.join(["python", *sys.argv])
-    figures = {name: over_seeds(seeds) for name, seeds in found.items() if seeds}
-    bases = {name: base for name, base in against.items() if name in figures and base in figures}
-    above = {name: less(found[name], found[base]) for name, base in bases.items()}
-    record = {
-        "command": command,
-        **surroundings(),
-        "arms": {name: describe(run) for name, run in runs.items() if name in figures},
-        "figures": {name: _json(some) for name, some in figures.items()},
-        "above": {f"{name} above {bases[name]}": _json(some) for name, some in above.items()},
-    }
-    folder.write("record.json", json.dumps(record, indent=1).encode())
-    for name, picture in pictures.items():
-        drawing = io.BytesIO()
-        picture.savefig(drawing, format="png", dpi=120)
-        folder.write(_file(name), drawing.getvalue())
-    said = f"`{command}`: {setting.seeds} seeds, {setting.steps} steps of {setting.batch} records."
-    if failed := [name for name in runs if name not in figures and not setting.arms]:
-        said += f" Left out, as a run of it failed: {'; '.join(failed)}."
-    lines = [f"# {title}", "", said, "", *_tables(figures, above, bases)]
-    lines += [f"![{name}]({_file(name)})" for name in pictures]
-    folder.write("README.md", "\n".join([*lines, ""]).encode())
-
-
-def _tables(
-    figures: Mapping[str, Mapping[str, Figure]], above: Mapping[str, Mapping[str, Figure]], bases: Mapping[str, str]
-) -> list[str]:
-    lines = []
-    for what in dict.fromkeys(what for some in figures.values() for what in some):
-        lines += [f"## {what}", "", "| arm | mean (95 %) | above | by (95 %) |", "|---|---|---|---|"]
-        for name, some in ((name, some) for name, some in figures.items() if what in some):
-            more = above.get(name, {}).get(what)
-            lines += [f"| {name} | {some[what]} | {bases[name] if more else ''} | {more or ''} |"]
-        lines += [""]
-    return lines
-
-
-def _json(figures: Mapping[str, Figure]) -> dict[str, dict]:
-    return {what: one.json() for what, one in figures.items()}
-
-
-def _file(name: str) -> str:
-    return f"{_plain(name)}.png"
-
-
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     return name.replace(" ", "-").replace(",", "")

@@ -1,5 +1,5 @@
 """Kills a training run with SIGKILL at random moments, every third time in the middle of a save, gives the same command
-again each time, and holds the curve against that of a run that was never stopped: every figure, bit for bit.
+again each time, and holds the curve and the last checkpoint against those of a run that was never stopped, bit for bit.
 
     python tools/drill.py --kills 50 --to demo/drill --record jobs/records/drill@1 -- dbeta_tiny --shards demo/shards \
         --towers.text.name demo/t5 --resources.engine torch
@@ -23,12 +23,13 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
 from record import recipe, write
 
 from ecgfm import draw
 from ecgfm.data.storage import Folder
-from ecgfm.train.checkpoint import steps
+from ecgfm.train.checkpoint import load, steps
 from ecgfm.train.journal import METRICS, rows
 
 Start = Callable[[str], int | None]  # trains in a folder, from wherever it stands
@@ -65,6 +66,8 @@ def drill(start: Start, to: Path, kills: int, workers: int = 1, seed: int = 0) -
             pass
         _finish(_begin(start, folder, workers))
         compare(expected, curve(folder))
+        if different := unlike(to / "straight", folder):
+            raise AssertionError(f"after kills the last checkpoint differs in {', '.join(different)}")
         print(f"lap {lap}: the same curve after {tally}", flush=True)
     return tally
 
@@ -158,6 +161,17 @@ def compare(expected: Curve, found: Curve) -> None:
         raise AssertionError(f"{len(expected)} rows straight, and {len(found)} after kills")
 
 
+def unlike(straight: Path, folder: Path) -> list[str]:
+    """What differs between the last checkpoints, weights and moments of the optimizer."""
+    ours, theirs = (load(Folder(str(home)), steps(Folder(str(home)))[-1])[1] for home in (straight, folder))
+    return [
+        f"{part}: {name}"
+        for part in sorted(ours.keys() | theirs.keys())
+        for name in sorted(ours[part].keys() | theirs[part].keys())
+        if not torch.equal(ours[part][name], theirs[part][name])
+    ]
+
+
 def pretrain(words: list[str], folder: str) -> int:
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from jobs.pretrain import main
@@ -175,7 +189,7 @@ def main(
     record: Path | None = None,
 ) -> None:
     tally = drill(partial(pretrain, [*words]), to, kills, workers, seed)
-    said = f"{tally}; every curve is that of the run that was not stopped, bit for bit"
+    said = f"{tally}; every curve, and all of the last checkpoint, is that of the run that was not stopped, bit for bit"
     print(said)
     if record:
         rows = [{"processes": workers, **asdict(tally), "steps": curve(to / "straight")[-1]["step"]}]

@@ -25,6 +25,9 @@ def test_arms_differ_in_what_their_names_say():
     }
     assert changed["shuffled"] == set()
     assert changed["random-reports"] == {"negatives.high"}
+    assert "negatives.is" in changed["farthest"]
+    assert all(name.startswith("negatives") for name in changed["farthest"])
+    assert changed["heavy-masks"] == {"objectives.dbeta.leads", "objectives.dbeta.tokens"}
     assert changed["no-ets"] == {"objectives.dbeta.terms.ets"}
     assert changed["no-match"] == {"objectives.dbeta.terms.etm", "objectives.dbeta.far"}
     assert {"objectives.dbeta.published_ets", "towers.position", "negatives.is"} <= changed["paper"]
@@ -50,8 +53,10 @@ def test_what_was_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     examine: Callable = lambda *given: calls.append("examined") or found(0.7, 3)  # noqa: E731
     monkeypatch.setattr(tool, "examine", examine)
     monkeypatch.setattr(tool, "Vectors", lambda towers: towers)
-    kept = [tool._kept(tmp_path / "run@1", lambda: None, None, None) for _ in range(2)]
+    kept = [tool._kept(tmp_path / "run@1", "abc", lambda: None, None, None) for _ in range(2)]
     assert calls == ["examined"]
+    with pytest.raises(ValueError, match="figures of another run: remove it"):
+        tool._kept(tmp_path / "run@1", "abd", lambda: None, None, None)
     for result in kept:
         assert result.keys() == {"zero-shot", "probe 100 %"}
         np.testing.assert_array_equal(result["zero-shot"]["auc"][0], found(0.7, 3)["zero-shot"]["auc"][0])
