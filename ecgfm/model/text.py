@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer, Pr
 from transformers.utils import logging
 
 from ecgfm import draw
+from ecgfm.model import biased
 from ecgfm.model.pool import Project
 from ecgfm.model.transformer import dropout
 
@@ -70,11 +71,11 @@ class TextTower(nn.Module):
         self.vocabulary = vocabulary(config.name, description.vocab_size)
         if pretrained:
             self.model = AutoModelForTextEncoding.from_pretrained(
-                config.name, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa"
+                config.name, dtype=torch.float32, use_safetensors=True, attn_implementation=biased.NAME
             )
         else:
             self.model = AutoModelForTextEncoding.from_config(
-                description, dtype=torch.float32, attn_implementation="sdpa"
+                description, dtype=torch.float32, attn_implementation=biased.NAME
             )
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # BERT's own, which nothing here reads
