@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -10,24 +11,37 @@ import torch
 from jaxtyping import Float32
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from transformers import AutoModelForTextEncoding, AutoTokenizer
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+)
 
 from ecgfm.negatives.vectors import Embeddings
 
 
 class Encoder:
-    """A frozen Hugging Face encoder, by hub name or folder. A text becomes the mean of its own words' last states."""
+    """A frozen Hugging Face model, by hub name or folder. A text becomes the mean of its own words' last states.
+
+    An encoder, or a decoder such as Llama; in the precision that it was stored in, on one device.
+    """
 
     def __init__(self, model: str, device: str = "cpu", longest: int = 256, words_at_once: int = 8192):
         self.tokenizer = AutoTokenizer.from_pretrained(model)
-        self.network = AutoModelForTextEncoding.from_pretrained(model, dtype=torch.float32).to(device).eval()
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token  # decoders have none: what is padding is masked
+        self.network = architecture(model).from_pretrained(model, dtype="auto").to(device).eval()
         self.device, self.longest, self.words_at_once = device, longest, words_at_once
         self.name = f"{Path(model).name} {_hash_of_weights(self.network)}"
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float32[np.ndarray, "text d"]:
         """Texts of like length share a pass, so that little is computed on padding."""
-        words = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
+        said = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
+        words = [ids or [self.tokenizer.pad_token_id] for ids in said]  # some have no word for the end of an empty text
         order = np.argsort([-len(w) for w in words], kind="stable")
         means, start = [], 0
         while start < len(order):
@@ -42,7 +56,18 @@ class Encoder:
         padded = self.tokenizer.pad({"input_ids": words}, return_tensors="pt").to(self.device)
         ids, own = padded["input_ids"], padded["attention_mask"]
         states = self.network(input_ids=ids, attention_mask=own).last_hidden_state
+        states = states.float()
         return ((states * own[..., None]).sum(1) / own.sum(1, keepdim=True)).cpu().numpy()
+
+
+def architecture(model: str) -> Any:
+    """The class that makes states of words: an encoder's, also of a T5, else a decoder's."""
+    config = AutoConfig.from_pretrained(model)
+    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+        return AutoModelForTextEncoding
+    if type(config) in MODEL_MAPPING and hasattr(config, "vocab_size"):
+        return AutoModel
+    raise ValueError(f"{model} is no model of texts: its architecture is {type(config).__name__}")
 
 
 def neural(texts: Sequence[str], encoder: Encoder) -> Embeddings:
@@ -63,5 +88,5 @@ def _hash_of_weights(network: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, weight in sorted(network.state_dict().items()):
         digest.update(name.encode())
-        digest.update(weight.cpu().contiguous().numpy())
+        digest.update(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from ecgfm.data.storage import Folder
-from ecgfm.negatives.embed import Encoder
+from ecgfm.negatives.embed import Encoder, architecture
 from ecgfm.negatives.stock import texts
 from ecgfm.negatives.vectors import Embeddings, file_name, hash_of_texts
 
@@ -57,6 +57,7 @@ def check(encoder: str) -> None:
             f"no encoder {encoder}: it is no folder with a Hugging Face encoder and its tokenizer, and the hub has "
             'none of that name or cannot be reached from here; give a folder, or "words"'
         ) from error
+    architecture(encoder)
 
 
 def in_order(said: Sequence[str]) -> list[str]:

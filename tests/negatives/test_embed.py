@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-from transformers import BertConfig, BertModel
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast, ViTConfig
 
 from ecgfm.data.storage import Folder
 from ecgfm.model import local_t5
-from ecgfm.negatives.embed import Encoder, lexical, neural
+from ecgfm.negatives.embed import Encoder, architecture, lexical, neural
 from ecgfm.negatives.vectors import GRID, Embeddings
 
 TEXTS = [
@@ -18,15 +20,24 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["t5", "bert"])
+WORDS = sorted({word for text in TEXTS for word in text.split()})
+
+
+@pytest.fixture(scope="module", params=["t5", "bert", "llama"])
 def model(request, tmp_path_factory) -> str:
-    """A small encoder of random weights, as a folder."""
+    """A small model of random weights, as a folder: an encoder, or a decoder that has neither padding nor an end."""
     folder = tmp_path_factory.mktemp(request.param)
     local_t5.make(TEXTS, folder, heads=1)
     if request.param == "bert":
         BertModel(
             BertConfig(vocab_size=4000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
         ).save_pretrained(folder)
+    if request.param == "llama":
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        LlamaModel(LlamaConfig(vocab_size=4000, **sizes)).save_pretrained(folder)
+        plain = Tokenizer(models.WordLevel({"<s>": 0, "?": 1, **{w: i for i, w in enumerate(WORDS, 2)}}, "?"))
+        plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<s>").save_pretrained(folder)
     return str(folder)
 
 
@@ -98,3 +109,20 @@ def test_similarities_are_exact():
 def test_what_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="not finite"):
         Embeddings.of(np.array([[1, np.nan]], np.float32), "model", ["a"])
+
+
+def test_weights_stay_in_the_precision_that_they_were_stored_in(model, tmp_path):
+    encoder = Encoder(model)
+    encoder.network.bfloat16().save_pretrained(tmp_path)
+    encoder.tokenizer.save_pretrained(tmp_path)
+    short = Encoder(str(tmp_path))
+    assert next(short.network.parameters()).dtype == torch.bfloat16
+    found = short(TEXTS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, Encoder(model)(TEXTS), atol=0.1)
+
+
+def test_a_model_of_pictures_is_refused(tmp_path):
+    ViTConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no model of texts: its architecture is ViTConfig"):
+        architecture(str(tmp_path))
