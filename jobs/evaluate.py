@@ -1,4 +1,4 @@
-"""Examine a run, or towers that were exported, on subjects that it has not seen:
+"""Examine a run, or towers that were exported, on the test subjects of shards:
 
     python jobs/evaluate.py --run runs/dbeta@1 --shards /data/shards/ptb-xl --tasks ptb-xl/super ptb-xl/rhythm
     python jobs/evaluate.py --run runs/dbeta@1 --shards demo/shards --tasks demo/corpus/factors.parquet

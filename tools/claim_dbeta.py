@@ -77,7 +77,7 @@ class Options:
     """Highest learning rate, of all arms."""
     seeds: tuple[int, ...] = (0, 1, 2)
     arms: tuple[str, ...] = ARMS
-    untrained: int = 5
+    untrained: int = 10
     """Towers that nobody trained, as the other control."""
     shards: str | None = None
     labels: str | None = None

@@ -115,7 +115,7 @@ class Published(nn.Module):
         super().__init__()
         self.size, width = size, size.width
         self.ecg = Ecg(size)
-        self.text = AutoModelForTextEncoding.from_pretrained(text)
+        self.text = AutoModelForTextEncoding.from_pretrained(text, attn_implementation="eager")
         self.ecg_in, self.text_in = nn.Linear(width, width), nn.Linear(self.text.config.hidden_size, width)
         self.kinds = nn.Parameter(torch.randn(2, width) * 0.02)
         layers = [Layer(width, size.heads, size.dropout, True) for _ in range(2 * size.fusion)]

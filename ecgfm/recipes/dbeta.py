@@ -31,8 +31,11 @@ def dbeta_paper() -> Run:
     Its choice of false reports, one of the 64 farthest, gives them away: by their length alone they are told from true
     ones with an AUC of 0.65 to 0.72 (ecgfm/negatives/README.md). `dbeta` chooses otherwise.
 
-    Not to the letter: one lead of those there always stays, parameters of one dimension have no decay, a missing lead
-    is told by an embedding, and no dropout falls inside attention (ecgfm.model.config.PAPER).
+    Not to the letter: a row shows a false report with a chance of one half, where the paper shows half of the batch
+    one; one lead of those there always stays; a report ends after 256 words, the code's after 254; parameters of one
+    dimension have no decay; a lead that is missing or hidden is told by an embedding; no dropout falls inside
+    attention; the maps of the three heads begin as their width asks, those of encoder and fusion with 0.02
+    (ecgfm.model.config.PAPER).
     """
     return Run(
         towers=PAPER,
@@ -49,7 +52,7 @@ def dbeta_paper() -> Run:
 def dbeta_small() -> Run:
     """`dbeta` for a laptop: a text model of one's own (--towers.text.name), report vectors by words, 100 Hz.
 
-    Less is hidden: an eighth of the signal teaches too little in few steps (tools/claim_dbeta.py, heavy-masks).
+    Less is hidden: an eighth of the signal is little to learn from in few steps (an arm of tools/claim_dbeta.py).
     """
     lighter = {"objectives.dbeta.leads": 0.2, "objectives.dbeta.tokens": 0.25}
     return override(small(dbeta()), {"objectives.dbeta.bias": -math.log(63), **lighter})
