@@ -3,10 +3,11 @@
     python jobs/evaluate.py --run runs/dbeta@1 --shards /data/shards/ptb-xl --tasks ptb-xl/super ptb-xl/rhythm
     python jobs/evaluate.py --run runs/dbeta@1 --shards demo/shards --tasks demo/corpus/factors.parquet
 
-Writes scorecard.json and scorecard.md into the run's folder. Exit codes: 0 done, 1 it cannot be done, 2 wrong words,
-3 done, and a control that must fail did not.
+Writes scorecard.json, scorecard.md and the spectra of embeddings into the run's folder. Exit codes: 0 done, 1 it cannot
+be done, 2 wrong words, 3 done, and a control that must fail did not.
 """
 
+import io
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 
 import tyro
 
+from ecgfm.charts import spectra
 from ecgfm.data.storage import Folder, lasting
 from ecgfm.embedder import load
 from ecgfm.evaluate import controls, metrics, scorecard, tasks
 from ecgfm.evaluate.embed import Vectors
 from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
-from ecgfm.evaluate.shape import shape
+from ecgfm.evaluate.shape import shape, spectrum
 from ecgfm.evaluate.tasks import Examined
 from ecgfm.train.export import export
 
@@ -76,7 +78,10 @@ def _evaluate(job: Job) -> list[dict]:
         ],
         "shuffled reports": [Vectors(load(run, job.device)) for run in job.shuffled],
     }
-    cards = [_card(tasks.read(task), model, failing, job.draws) for task in asked]
+    cards = []
+    for examined in map(tasks.read, asked):
+        cards.append(_card(examined, model, failing, job.draws))
+        _draw(folder, examined, {"model": model} | {name: some[0] for name, some in failing.items() if some})
     scorecard.write(folder, f"Scorecard of {Folder(job.run)} at step {model.embedder.card.step}", cards)
     log.info("%s holds scorecard.md", folder)
     return cards
@@ -95,6 +100,12 @@ def _card(examined: Examined, model: Vectors, failing: Mapping[str, Sequence[Vec
     looked_at = {"model": model} | {name: some[0] for name, some in failing.items() if some}
     geometry = {name: shape(one, examined) for name, one in looked_at.items()}
     return scorecard.card(examined, marks(examined, weights), [examine(model, examined, weights)], found, geometry)
+
+
+def _draw(folder: Folder, examined: Examined, looked_at: Mapping[str, Vectors]) -> None:
+    picture, drawing = spectra({name: spectrum(one, examined) for name, one in looked_at.items()}), io.BytesIO()
+    picture.savefig(drawing, format="png", dpi=120)
+    folder.write(f"spectrum-{examined.task.name.replace('/', '-')}.png", drawing.getvalue())
 
 
 if __name__ == "__main__":

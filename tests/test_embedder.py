@@ -12,7 +12,6 @@ import pytest
 import torch
 from jaxtyping import Float
 from scipy.signal import resample_poly
-from torch import Tensor, nn
 
 import ecgfm
 from ecgfm.data import transforms
@@ -21,7 +20,7 @@ from ecgfm.data.storage import Folder
 from ecgfm.embedder import Embedder
 from ecgfm.model import saved
 from ecgfm.model.config import SIZES, TowerConfig
-from ecgfm.model.pool import Project
+from ecgfm.model.pool import Project, Queries
 from ecgfm.model.text import TextConfig
 from ecgfm.model.towers import Towers
 from ecgfm.run import Frame
@@ -175,26 +174,16 @@ def test_reports_are_read_as_in_training(ours: Embedder) -> None:
     assert not torch.allclose(found[0], found[67], atol=1e-3)
 
 
-class Several(nn.Module):
-    """Two vectors per recording."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([1.0, 3.0]))
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        return tokens[:, :1] * self.scale[:, None]
-
-
-def test_a_pool_that_makes_several_vectors(tmp_path: Path) -> None:
-    towers = Towers(config())
-    towers.pools["several"] = Several()
-    several = Embedder(saved.Saved(card(config(), pool="several"), towers.eval(), None), "cpu")
-    both = several.embed(recording(), 100, LEADS, tokens=True)
-    assert both.shape == (2, 128)
-    assert close(both[1], 3 * both[0])
-    assert close(several.embed(recording(), 100, LEADS), both.ravel())
-    assert several.embed([recording()], 100, LEADS, tokens=True).shape == (1, 2, 128)
+def test_a_pool_that_makes_several_vectors() -> None:
+    """The k tokens of a fingerprint, of recordings of any length; without `tokens`, side by side."""
+    made = config(several=Queries(3))
+    several = Embedder(saved.Saved(card(made, pool="several"), Towers(made).eval(), None), "cpu")
+    for seconds in (2, 4):
+        vectors = several.embed(recording()[:, : 100 * seconds], 100, LEADS, tokens=True)
+        assert vectors.shape == (3, 128)
+        assert not close(vectors[0], vectors[1])
+        assert close(several.embed(recording()[:, : 100 * seconds], 100, LEADS), vectors.ravel())
+    assert several.embed([recording()], 100, LEADS, tokens=True).shape == (1, 3, 128)
 
 
 def test_towers_without_words_say_so(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def test_scorecard_of_towers(made: labelled.Made, text_model: str, tmp_path: Pat
     ours = card["geometry"]["model"]
     assert (ours["n"], ours["d"], ours["k"]) == (card["records"]["test"], 128, 1)
     assert 1 < ours["effective_rank"] < ours["n"]
+    assert 0 < ours["gap"] < 2
+    assert (tmp_path / "spectrum-made-up-factors.png").read_bytes()[:4] == b"\x89PNG"
     assert card["geometry"].keys() == {"model", "untrained towers"}
     assert f"| effective_rank | {ours['effective_rank']:.4g} |" in page
     assert "/" not in card["task"].replace("made-up/factors", "")
