@@ -126,10 +126,3 @@ def initialise(module: nn.Module, deviation: float | None = None) -> None:
             nn.init.normal_(part.weight, std=deviation or min(part.weight.shape) ** -0.5)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-
-
-def compile_blocks(model: nn.Module, backend: str = "inductor") -> None:
-    """torch.compile on every Block, and on nothing else: what is drawn and what is gathered stays outside."""
-    for part in model.modules():
-        if isinstance(part, Block):
-            part.compile(backend=backend)

@@ -1,6 +1,7 @@
 """A user's way: jobs submitted to a cluster that is protected by a token. Reports, subjects and record names are
 canaries, and at the end all that the cluster and the runs wrote is searched for them."""
 
+import json
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from conftest import REPOSITORY
 
 from ecgfm.data.storage import Folder
+from ecgfm.train.claim import tree
 from ecgfm.train.journal import rows
 
 sys.path.append(str(REPOSITORY / "tools"))
@@ -76,6 +78,9 @@ def test_a_run_from_submission_to_export(cluster: Cluster, folder: Path, words: 
     assert "waited " in progress[0]
     assert "\x1b" not in progress[0]
     assert (folder / "run@1" / "towers.safetensors").exists()
+    (launch,) = json.loads((folder / "run@1" / "run.json").read_text())["launches"]
+    assert launch["tree"] == tree(REPOSITORY / "ecgfm")  # the code that was sent, which is no checkout there
+    assert launch["git"] is None
     assert [row["step"] for row in rows(Folder(str(folder / "run@1"))) if "loss" in row] == [*range(1, 9)]
     labels = folder / "corpus" / "labels.parquet"
     names = [f"{canaries.WORD}{n}" for n in range(240)]

@@ -3,12 +3,11 @@
 import math
 
 import pytest
-import ranks
 import torch
 from torch import nn
 
 from ecgfm import draw
-from ecgfm.model.transformer import Attention, Block, compile_blocks, dropout, initialise, sines
+from ecgfm.model.transformer import Attention, Block, dropout, initialise, sines
 
 WIDTH = 128
 
@@ -102,20 +101,3 @@ def test_positions_are_told_apart_far_beyond_training() -> None:
     distance = torch.cdist(table, table) + 10 * torch.eye(2000)
     assert distance.min() > 0.5
     torch.testing.assert_close(table[0], torch.tensor([0.0, 1.0]).repeat(WIDTH // 2))
-
-
-def compiled() -> tuple[list[bool], torch.Tensor, torch.Tensor]:
-    model = nn.ModuleList((Block(WIDTH), nn.Linear(3, 3), Block(WIDTH, dropout=0.1, cross=True)))
-    x, mask, key = torch.randn(2, 6, WIDTH), torch.ones(2, 6, dtype=torch.bool), draw.keys(0, "", torch.arange(2))
-    expected = model[2](model[0](x, mask), mask, x, mask, key)
-    compile_blocks(model, backend="eager")
-    which = [part._compiled_call_impl is not None for part in model]
-    return which, model[2](model[0](x, mask), mask, x, mask, key), expected
-
-
-@pytest.mark.slow
-def test_compiled_blocks_and_no_others_give_the_same() -> None:
-    """In a process of its own: the checks of shapes that tests run under cannot be compiled."""
-    ((which, value, expected),) = ranks.run(1, compiled)
-    assert which == [True, False, True]
-    torch.testing.assert_close(value, expected)
