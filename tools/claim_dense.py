@@ -63,7 +63,7 @@ def arms(base: Run, weight: float) -> dict[str, Run]:
         weights = {term: weight if term in terms else 0.0 for term in dense.TERMS}
         return replace(base, objectives={**beside, "dense": dense.Config(weights, pool=merit.POOL)})
 
-    pools = {**base.towers.pools, **merit.Config.pools}  # also where MERIT is not there to ask for it
+    pools = {**base.towers.pools, **merit.Config().pools}  # also where MERIT is not there to ask for it
     alone = replace(arm(dense.TERMS), towers=replace(base.towers, pools=pools))
     return {name: arm(terms, **base.objectives) for name, terms in ADDED.items()} | {"dense alone": alone}
 

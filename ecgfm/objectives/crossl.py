@@ -56,6 +56,7 @@ class Config:
     masking: Masking = "spatial"
     keep: float = 0.6  # chance of each unit to stay; 1 hides nothing, and the invariance is then 0
     stretches: int = 10
+    depth: int = 2  # of the aggregator
 
     def __post_init__(self):
         if set(self.terms) - set(TERMS) or not self.terms:
@@ -70,7 +71,7 @@ class Config:
 
     @property
     def pools(self) -> dict[str, Aggregate]:
-        return {POOL: Aggregate(self.groups, self.kinds, self.stretches, own=self.own)}
+        return {POOL: Aggregate(self.groups, self.kinds, self.stretches, self.depth, self.own)}
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self)

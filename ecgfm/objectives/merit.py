@@ -19,7 +19,7 @@ stays as it was drawn: what such a model has learnt stands in its tokens.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -49,8 +49,7 @@ class Config:
     aligned: EcgView = field(default_factory=EcgView)  # what meets the report; one pass serves both if they are equal
     scale: float = 1 / 0.07  # at the start
     bias: float = -math.log(1023)  # likewise, of the sigmoid loss: -log(world batch - 1) makes the prior right
-
-    pools: ClassVar = {POOL: Project()}
+    pool: Project = field(default_factory=Project)
 
     def __post_init__(self):
         unknown = set(self.terms) - set(TERMS)
@@ -58,6 +57,10 @@ class Config:
             raise ValueError(f"terms {sorted(self.terms)}: MERIT has {', '.join(TERMS)}, and needs mem or contrast")
         if "bound" in self.terms and ("contrast" not in self.terms or self.terms["bound"]):
             raise ValueError("bound is a figure of the contrast: it goes with it, at weight 0")
+
+    @property
+    def pools(self) -> dict[str, Project]:
+        return {POOL: self.pool}
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -166,6 +166,11 @@ def test_another_kind_has_an_encoder_that_learns_and_no_one_else_builds_it() -> 
     assert {id(p) for p in model.towers.parameters()} == ecg
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_aggregator_is_as_deep_as_is_asked(depth: int) -> None:
+    assert len(build(Config(depth=depth)).towers.pools["crossl"].blocks) == depth
+
+
 def test_a_record_without_a_pulse_wave_learns_from_its_leads() -> None:
     """Its terms are those of a batch that has no such channels at all."""
     model, batch = build(Config(kinds=("ppg",))), with_pulse(make())

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ecgfm.batch import Batch
 from ecgfm.model.encoded import Encoded
+from ecgfm.model.pool import Project
 from ecgfm.model.views import EcgView, TextView
 from ecgfm.objectives.merit import POOL, Config
 from ecgfm.run import Optimizer
@@ -98,6 +99,12 @@ def test_one_view_is_one_pass(model: Pretraining, text_model: str) -> None:
         seen = Encoded(built.towers, make(4), SEED)
         built.objectives["merit"](seen)
         assert seen.passes == passes
+
+
+def test_the_pool_may_be_another(text_model: str) -> None:
+    peaks, mean = build(text_model), build(text_model, Config(pool=Project("mean")))
+    assert peaks.towers.pools["merit"].map.in_features == 2 * mean.towers.pools["merit"].map.in_features
+    assert terms(mean, make(4))["contrast"] != terms(peaks, make(4))["contrast"]
 
 
 def test_mem_alone_reads_no_reports(text_model: str) -> None:
