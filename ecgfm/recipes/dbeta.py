@@ -13,8 +13,9 @@ def dbeta() -> Run:
     reports that the text alone does not give away, and positions that carry nothing of what is masked.
 
     As many records as the paper's run sees, 38.4 million, in world batches eight times as large, and rates that grow
-    with the square root of that. The text encoder learns at a tenth: at one rate for all, a public re-implementation
-    diverged.
+    with the square root of that. On eight GPUs of 80 GB that is 128 records each, which take 58 GB in bf16 where every
+    report is as long as it can be, and on fewer GPUs they do not fit (counted by jobs/pretrain.py dbeta --dry-run). The
+    text encoder learns at a tenth: at one rate for all, a public re-implementation diverged.
 
     Variation: --towers.heads 22 is the model of 1 B parameters.
     """
