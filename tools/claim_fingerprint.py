@@ -5,8 +5,8 @@ record to record, and serve a probe better where labels are few.
 
 Arms: 1 to 32 tokens, each with three weights of the rate; the rate over the batch; queries that begin anywhere, and
 such as are not added to their answers, with the rate and without; the mean and the first token in the place of tokens.
-A probe reads the tokens of a record side by side, and once more as many of their principal components as one token has
-channels, as many numbers can say more than few. Everything is said of the corpus's test records; what needs many rows
+A probe reads the tokens of a record side by side, by as many of their principal components as one token has channels,
+as many numbers can say more than few. Everything is said of the corpus's test records; what needs many rows
 (ranks, CKA) of training ones. Arms are compared with the one of as many tokens without the rate, and only where the
 errors are the same within their interval does the rest of the row say something about the rate.
 
@@ -39,6 +39,7 @@ from claims import (
 )
 from jaxtyping import Float
 from matplotlib.figure import Figure as Picture
+from scipy.linalg import eigh
 
 from ecgfm import draw, geometry, recipes
 from ecgfm.data.storage import Folder
@@ -91,10 +92,7 @@ def examine(examined: Examined, run: Run, model: Pretraining) -> Found:
     found = reconstruct(model, folder, splits["test"], run)
     found |= {name: [v.item()] for name, v in geometry.slots(torch.from_numpy(tokens["train"][:MOST])).items()}
     flat = {split: z.reshape(len(z), -1) for split, z in tokens.items()}
-    found |= areas(probed(flat, splits, weights), of_labels)
-    if tokens["train"].shape[1] > 1:
-        components = probed(leading(flat, run.towers.width), splits, weights)
-        found |= areas(components, lambda way: f"{of_labels(way)}, components")
+    found |= areas(probed(leading(flat, run.towers.width), splits, weights), of_labels)
     return found | gaps(tokens, splits)
 
 
@@ -124,9 +122,9 @@ def reconstruct(model: Pretraining, folder: Folder, cohort: Cohort, run: Run) ->
 
 def leading(vectors: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
     """The principal components of the training records' vectors."""
-    middle = vectors["train"].mean(0)
-    _, directions = np.linalg.eigh(np.cov(vectors["train"].T))
-    return {split: (z - middle) @ directions[:, -count:].astype(np.float32) for split, z in vectors.items()}
+    middle, width = vectors["train"].mean(0), vectors["train"].shape[1]
+    _, directions = eigh(np.cov(vectors["train"].T), subset_by_index=(width - count, width - 1))
+    return {split: (z - middle) @ directions.astype(np.float32) for split, z in vectors.items()}
 
 
 class Told(NamedTuple):
