@@ -44,6 +44,7 @@ from scipy.linalg import eigh
 from ecgfm import draw, geometry, recipes
 from ecgfm.data.storage import Folder
 from ecgfm.evaluate import metrics, probe
+from ecgfm.evaluate.drawing import pages
 from ecgfm.evaluate.embed import averaged, windows
 from ecgfm.evaluate.examine import probed
 from ecgfm.evaluate.tasks import Cohort, Examined, Task, read
