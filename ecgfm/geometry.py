@@ -28,6 +28,7 @@ gives what holds for the rows of all ranks, in fp64.
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -57,6 +58,12 @@ def eigenvalues(symmetric: Float[Tensor, "D D"]) -> Float[Tensor, "D"]:
     """From the largest down; what is rounding is zero."""
     found = torch.linalg.eigvalsh(symmetric).flip(0)
     return torch.where(found > _ROUNDING * found[0], found, 0.0)
+
+
+def spectrum(vectors: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "D"]:
+    """The eigenvalues of the covariance of all rows."""
+    x = torch.from_numpy(vectors).double()
+    return eigenvalues(moments(x, torch.ones(len(x), dtype=torch.bool))[1]).numpy()
 
 
 def effective_rank(eigen: Float[Tensor, "D"]) -> Float[Tensor, ""]:

@@ -45,7 +45,7 @@ class Wfdb(Dataset):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        return torch.from_numpy(wfdb_library.rdrecord(self.paths[i]).p_signal.T.astype(np.float32))
+        return torch.from_numpy(physical(self.paths[i]).T.astype(np.float32))
 
 
 class Mat(Wfdb):
@@ -119,8 +119,14 @@ def ray_stream(opened: reader.Reader, batches: int) -> None:
     print(f"  Ray / in process: {speeds['Ray'] / speeds['twin']:.2f}")
 
 
+def physical(path: str) -> np.ndarray:
+    """[time, lead], by the wfdb library."""
+    signal: np.ndarray = wfdb_library.rdrecord(path).p_signal  # pyright: ignore  (of one segment it is there)
+    return signal
+
+
 def steady(batches: Iterator, count: int) -> float:
-    seen = 0
+    seen, began = 0, time.perf_counter()
     for seen, _ in enumerate(batches):
         if seen == count // 4:
             began = time.perf_counter()
@@ -146,8 +152,7 @@ def main() -> None:
         opened = reader.open_reader([str(made)], "train", BATCH, Frame(), window=32)  # blocks of 512 records
         once = reader.open_reader([str(made)], "train", BATCH, Frame(), window=PASS // 3)
         for path in paths[: PASS * BATCH]:
-            record = wfdb_library.rdrecord(path)
-            scipy.io.savemat(path + ".mat", {"feats": record.p_signal.T})
+            scipy.io.savemat(path + ".mat", {"feats": physical(path).T})
 
         def loader(data: Dataset) -> Callable[[], Iterable]:
             return lambda: DataLoader(data, BATCH, num_workers=2)

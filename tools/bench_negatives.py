@@ -8,6 +8,7 @@ The vectors are random and of unit length, on the grid that real ones are on; an
 Wall times, medians; the search is given one thread.
 """
 
+import logging
 import os
 import tempfile
 import time
@@ -53,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         embeddings = store(bench, Folder(folder))
         searches(bench, embeddings)
-        ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
         for how in (Farthest(64, "random"), Band(0.0, 0.5, "random")):
             stock = Stock.open(how, [Folder(folder)], [1], Folder(folder))
             served(bench, stock)

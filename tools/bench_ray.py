@@ -12,6 +12,7 @@ is timed in one worker on its own, one in three seconds; a run makes one per eva
 the first was fetched, a second or two.)
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def timed_reports(times: int = 10) -> float:
                 with found.open("a") as file:
                     file.write(f"{time.perf_counter() - start}\n")
 
-        ray.init(logging_level="ERROR", log_to_driver=False)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
         TorchTrainer(report, scaling_config=ScalingConfig(), run_config=RunConfig(storage_path=scratch)).fit()
         return median(float(line) for line in found.read_text().split())
 

@@ -163,7 +163,7 @@ def _trained(options: Options, task: Task, run: Run, arm: str, folder: Path) -> 
         source = str(options.work / "shuffled")
         if not Folder(source).exists("manifest.json"):
             controls.shuffle_reports(task.folder, Folder(source))
-    means = Means(partial(reader.read, threads=options.resources.readers), in_process, dict, None)
+    means = Means(partial(reader.read, threads=options.resources.readers), in_process, lambda _: None, None)
     work(Job(run, (source,), str(folder), resources=options.resources), means, lambda run, engine: {})
     return load(str(folder), options.resources.device)
 

@@ -142,11 +142,6 @@ def random_features(records: int, width: int, seed: int) -> np.ndarray:
     return draw.generator(CONTROL, seed).normal(size=(records, width)).astype(np.float32)
 
 
-def spectrum(vectors: np.ndarray) -> np.ndarray:
-    _, covariance = moments(torch.from_numpy(vectors).double(), torch.ones(len(vectors), dtype=torch.bool))
-    return geometry.eigenvalues(covariance).numpy()
-
-
 def main(claim: Claim) -> None:
     where, lessons = corpus(claim, "mimic-iv-ecg", claim.records)
     others, truths = corpus(claim, "mimic-iv-ecg", claim.records // 2, seed=1)
@@ -158,9 +153,9 @@ def main(claim: Claim) -> None:
     spectra = {}
     for name in found:
         run = sized(made[name], claim, seed=0)
-        spectra[name] = spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
+        spectra[name] = geometry.spectrum(held.vectors(run, restored(run, home_of(claim, name, seed=0))))
     found[CONTROL] = [examine(vectors, held.cohort) for vectors in noise]
-    spectra[CONTROL] = spectrum(noise[0])
+    spectra[CONTROL] = geometry.spectrum(noise[0])
     found |= landmarks(claim, held, base, Task(where, lessons))
     against = dict.fromkeys([name for name in (*made, CONTROL) if name != "merit"], "merit")
     against["merit + all"] = "merit + balance, orthogonality"

@@ -6,7 +6,7 @@ Arms: `together` and each method's own recipe, over the same towers and records;
 steps as cost what `together` costs, counted in operations (ecgfm.train.estimate), so that a cheap method sees more
 records. All are examined on test subjects as downstream would use them: zero-shot, where they read reports, and by
 probes of the vector that the recipe embeds by; and, as these differ in width and in what they are made of, by probes of
-the mean of all tokens of the whole recording, which is of one width in all arms.
+mean and largest of all tokens of the whole recording, which are of one width in all arms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Claim(Setting):
 def examined_by(examined: Examined, run: Run, model: Pretraining) -> Found:
     weights = metrics.resample(examined.splits["test"].subject, DRAWS)
     found = areas(examine(Vectors(embedder(run, model)), examined, weights), "{}, AUC".format)
-    found |= areas(probes(before_the_map(run, model), examined, weights), "{} of the mean token, AUC".format)
+    found |= areas(probes(before_the_map(run, model), examined, weights), "{} of all tokens, AUC".format)
     return found | {"operations of a record, 10^9": [cost(run) / 1e9]}
 
 

@@ -247,9 +247,11 @@ def embedder(run: Run, model: Pretraining) -> Embedder:
 
 
 def before_the_map(run: Run, model: Pretraining) -> Vectors:
-    """What the pool's map is given: a pool of the model's, added to the others, whose map changes nothing."""
-    pool = Project().build(run.towers.width, run.towers.width)
-    pool.map = nn.Identity()
+    """What a pool's map is given, mean and largest of all tokens: a pool more, whose map changes nothing."""
+    width = run.towers.width
+    pool = Project().build(width, 2 * width)
+    nn.init.eye_(pool.map.weight)
+    nn.init.zeros_(pool.map.bias)
     model.towers.pools["tokens"] = pool
     return Vectors(embedder(replace(run, embed="tokens"), model))
 

@@ -9,7 +9,8 @@ of probes on the test records.
 from dataclasses import dataclass, replace
 
 import tyro
-from claims import DRAWS, Found, Setting, all_sized, areas, corpus, embedder, train_all, write
+from claim_page import write
+from claims import DRAWS, Found, Setting, all_sized, areas, corpus, embedder, train_all
 from supervised import taught
 
 from ecgfm import recipes

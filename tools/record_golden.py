@@ -42,13 +42,13 @@ def moved(golden: Curve, found: Curve) -> list[str]:
     for name in dict.fromkeys(name for row in golden for name in row):
         pairs = [(row["step"], row[name], other[name]) for row, other in zip(golden, found, strict=True) if name in row]
         step, was, now = max(pairs, key=lambda pair: _apart(*pair[1:]))
-        if _apart(was, now) > TOLERANCE * max(abs(was) for _, was, _ in pairs):
+        if _apart(was, now) > TOLERANCE * max(abs(was or 0.0) for _, was, _ in pairs):
             lines.append(f"{name} at step {step}: {was} -> {now}")
     return lines
 
 
-def _apart(was: float, now: float | None) -> float:
-    return math.inf if now is None or math.isnan(now) else abs(now - was)
+def _apart(was: float | None, now: float | None) -> float:
+    return math.inf if was is None or now is None or math.isnan(now) else abs(now - was)
 
 
 def main(recipes: tyro.conf.Positional[tuple[str, ...]] = (*tiny.RECIPES,), /) -> None:

@@ -14,7 +14,6 @@ from ecgfm.embedder import Embedder
 from ecgfm.evaluate import zeroshot
 from ecgfm.evaluate.embed import Vectors, stored
 from ecgfm.evaluate.tasks import Cohort, Examined
-from ecgfm.losses.spectrum import moments
 
 MOST = 2000  # records of which every two are compared, and whose reports are read
 
@@ -37,9 +36,8 @@ def shape(model: Vectors, examined: Examined) -> dict[str, float]:
 
 
 def spectrum(model: Vectors, examined: Examined) -> Float[np.ndarray, "d"]:
-    """The eigenvalues of the test records' covariance."""
-    x = _several(model, examined).mean(1).double()
-    return geometry.eigenvalues(moments(x, torch.ones(len(x), dtype=torch.bool))[1]).numpy()
+    """Of the test records' vectors, each the mean of what its record has."""
+    return geometry.spectrum(_several(model, examined).mean(1).numpy())
 
 
 def _several(model: Vectors, examined: Examined) -> Float32[Tensor, "n k d"]:

@@ -18,7 +18,7 @@ from ecgfm.run import NO_IDENTITY, Resources, Run, describe, differences, identi
 from ecgfm.train.lock import ClaimedError
 
 SHARDS, ORDER = "shards of ", "order"  # of the inputs, those that decide which record is where
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PACKAGES = ("ecgfm", "torch", "ray", "deepspeed", "transformers", "numpy", "pyarrow", "safetensors")
 
 
@@ -101,7 +101,7 @@ def _git() -> dict[str, Any] | None:
     ask = ["git", "-C", str(_PACKAGE)]
     try:
         top = subprocess.run([*ask, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True).stdout
-        if Path(top.strip()) != _PACKAGE.parent:
+        if Path(top.strip()).resolve() != _PACKAGE.parent:
             return None  # installed into a folder of somebody else's
         commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changes = subprocess.run([*ask, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout

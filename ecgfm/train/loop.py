@@ -70,9 +70,7 @@ def train(
     """Train from wherever the run in `folder` stands to its last step. `inputs` are the hashes of what is read."""
     clock.long()
     with Home(folder, run, resources, inputs, first=engine.rank == 0) as home:
-        place = restore(
-            run, engine, folder, origin, inputs
-        )  # 1 own checkpoint, 2 another run's, 3 its towers, 4 nothing
+        place = restore(run, engine, folder, origin, inputs)
         if place.step >= run.steps:
             log.info("%s is finished: there is nothing to do", folder)
             return place
@@ -118,7 +116,8 @@ def train(
 
 
 def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None, inputs: Mapping[str, str]) -> Place:
-    """Put the engine where it should begin, in every process alike, and say where that is."""
+    """Put the engine where it should begin, in every process alike, and say where that is: 1 its own checkpoint,
+    2 another run's, 3 its towers, 4 nothing."""
     own = _latest(engine, folder)
     if own:
         engine.load(own[1])
