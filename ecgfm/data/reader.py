@@ -57,10 +57,12 @@ class Reader:
         table = shards.read(self.folders[corpus], name, chunks.tolist(), columns)
         start = np.searchsorted(chunks, rows // manifest.chunk) * manifest.chunk  # where a row's chunk begins
         for i, row, u in zip(index, table.take(start + rows % manifest.chunk).to_pylist(), where, strict=True):
-            _put(block, "", int(i), shards.signal(row), self.frame, float(u))
+            ecg = shards.signal(row)
+            start = transforms.begins(ecg, self.frame, float(u))
+            _put(block, "", int(i), ecg, self.frame, start)
             for kind in self.kinds:
                 if channels := shards.channels(row, kind):
-                    _put(block, f"{kind}/", int(i), channels, self.frame.of(kind), float(u))
+                    _put(block, f"{kind}/", int(i), channels, self.frame.of(kind), start)
             block["subject"][i] = corpus << 32 | row["subject"]
             block["report"][i] = row["report"] + before if row["report"] >= 0 else -1
 
@@ -129,8 +131,8 @@ def _empty(rows: int, frame: Frame, kinds: tuple[str, ...]) -> Block:
     return block
 
 
-def _put(block: Block, kind: str, i: int, channels: Signal, frame: Frame, where: float) -> None:
-    fitted = transforms.fit(channels, frame, where, block[f"{kind}signal"][i])
+def _put(block: Block, kind: str, i: int, channels: Signal, frame: Frame, start: float) -> None:
+    fitted = transforms.fit(channels, frame, start, block[f"{kind}signal"][i])
     for name, value in zip(("scale", "offset", "leads", "length"), fitted, strict=True):
         block[kind + name][i] = value
 

@@ -15,21 +15,32 @@ Fitted = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]  # one row o
 _JUST_BELOW_ONE = float(np.nextafter(1, 0))
 
 
+def begins(channels: Signal, frame: Frame, where: float) -> float:
+    """In seconds: the window that stands at `where`, in [0, 1), of those that a recording has."""
+    return int(where * (channels.samples.shape[1] - _wanted(channels, frame) + 1)) / channels.rate
+
+
+def _wanted(channels: Signal, frame: Frame) -> int:
+    return min(channels.samples.shape[1], int(np.ceil(frame.seconds * channels.rate)))
+
+
 def fit(
-    channels: Signal, frame: Frame, where: float, out: Int16[np.ndarray, "channel time"]
+    channels: Signal, frame: Frame, start: float, out: Int16[np.ndarray, "channel time"]
 ) -> tuple[Float32[np.ndarray, "channel"], Float32[np.ndarray, "channel"], Bool[np.ndarray, "channel"], int]:
     """Fill `out` (zeros) with a recording; scale, offset, leads and length as in Batch.
 
     Leads of an ECG have places of their own; of channels of another kind the first ones are taken.
 
-    A longer recording gives the window that begins at `where`, in [0, 1), of the possible beginnings; a shorter one is
-    left padded. 16-bit samples at the frame's rate pass untouched; others are resampled (polyphase) and rounded to
-    16 bits per lead, which moves a sample by at most 1/65534 of its lead's largest.
+    A longer recording gives the window that begins `start` seconds after its own beginning. Where it has ended by then,
+    it is missing; a window that it does not fill is left padded. 16-bit samples at the frame's rate pass untouched;
+    others are resampled (polyphase) and rounded to 16 bits per lead, which moves a sample by at most 1/65534 of its
+    lead's largest.
     """
-    size, length = len(out), channels.samples.shape[1]
-    wanted = min(length, int(np.ceil(frame.seconds * channels.rate)))
-    start = int(where * (length - wanted + 1))
-    samples = channels.samples[:, start : start + wanted]
+    size, first = len(out), round(start * channels.rate)
+    scales, offsets, leads = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, bool)
+    samples = channels.samples[:, first : first + _wanted(channels, frame)]
+    if not samples.shape[1]:
+        return scales, offsets, leads, 0
     if samples.dtype == np.int16 and channels.rate == frame.rate:
         scale = 1 / np.array(channels.gain)
         offset = -np.array(channels.baseline) * scale
@@ -39,7 +50,6 @@ def fit(
     rows: slice | list[int] = slice(min(size, len(samples)))  # a slice copies faster
     if channels.kind == "ecg" and channels.names != LEADS:
         rows = [LEADS.index(name) for name in channels.names]
-    scales, offsets, leads = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, bool)
     out[rows, : samples.shape[1]], scales[rows], offsets[rows] = samples[:size], scale[:size], offset[:size]
     leads[rows] = True
     return scales, offsets, leads, samples.shape[1]
@@ -61,18 +71,19 @@ def windows(
 ) -> Iterator[tuple[Fitted, dict[str, Fitted]]]:
     """As few windows as cover a recording, spread evenly: its ECG and its channels of other kinds, by kind.
 
-    Where there is an ECG, its length decides.
+    Where there is an ECG, its length decides, and all are seen at the same time.
     """
     first = next(one for one in (ecg, *others.values()) if one)
     count = int(np.ceil(first.samples.shape[1] / np.ceil(frame.seconds * first.rate)))
     for where in np.linspace(0, _JUST_BELOW_ONE, count):
-        seen = {kind: _fitted(found, OTHERS[kind], frame.of(kind), float(where)) for kind, found in others.items()}
-        yield _fitted(ecg, len(LEADS), frame, float(where)), seen
+        start = begins(first, frame, float(where))
+        seen = {kind: _fitted(found, OTHERS[kind], frame.of(kind), start) for kind, found in others.items()}
+        yield _fitted(ecg, len(LEADS), frame, start), seen
 
 
-def _fitted(channels: Signal | None, count: int, frame: Frame, where: float) -> Fitted:
+def _fitted(channels: Signal | None, count: int, frame: Frame, start: float) -> Fitted:
     signal, none = np.zeros((count, frame.samples), np.int16), np.zeros(count, np.float32)
-    scale, offset, leads, length = fit(channels, frame, where, signal) if channels else (none, none, none > 0, 0)
+    scale, offset, leads, length = fit(channels, frame, start, signal) if channels else (none, none, none > 0, 0)
     return signal, scale, offset, leads, length
 
 

@@ -105,7 +105,10 @@ class Aggregator(nn.Module):
 
 
 def cells(seen: EcgFeatures, counts: Int[Tensor, "B"], stretches: int) -> Cells:
-    """One modality's: the mean token of each stretch. A record that lacks the modality has none."""
+    """One modality's: the mean token of each stretch. A record that lacks the modality has none.
+
+    `counts` are the patches that it has in the whole recording, or would have, where it ended before the others.
+    """
     there = seen.mask[:, 1:] & seen.leads.any(1, keepdim=True)
     place = (seen.kept * stretches // counts.clamp(min=1)[:, None]).clamp(max=stretches - 1)
     share = functional.one_hot(place, stretches) * there[:, :, None]

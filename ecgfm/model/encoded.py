@@ -13,7 +13,7 @@ from ecgfm.batch import Batch
 from ecgfm.data.record import LEADS
 from ecgfm.model.aggregate import GROUPS, Aggregate, Aggregator, Cells, called, cells
 from ecgfm.model.ecg import EcgFeatures, EcgTower
-from ecgfm.model.patches import Signal, read
+from ecgfm.model.patches import PATCH, Signal, read
 from ecgfm.model.pool import Bottleneck
 from ecgfm.model.text import TextTable, TextTower
 from ecgfm.model.towers import Towers
@@ -81,14 +81,16 @@ class Encoded:
     def cells(self, view: EcgView, over: Aggregate) -> Cells:
         """What an Aggregator reads: of each group the leads that the view shows, of each kind what the batch has."""
         parts: list[Cells | None] = []
+        signals = {kind: self.other(kind)[1] for kind in over.kinds if kind in self.batch.others}
+        longest = torch.stack([_share(signal) for signal in (self.signal, *signals.values())]).amax(0)
         for group in GROUPS[over.groups]:
             shown = tuple(lead for lead in group if not view.groups or lead in view.groups)
             part, encoder = replace(view, groups=() if shown == LEADS else shown), called(group) if over.own else ""
             seen = self.ecg(part, encoder) if shown else None
-            parts.append(cells(seen, self.signal.counts, over.stretches) if seen else None)
+            parts.append(cells(seen, _patches(self.signal, longest), over.stretches) if seen else None)
         for kind in over.kinds:
-            seen, signal = self.other(kind) if kind in self.batch.others else (None, self.signal)
-            parts.append(cells(seen, signal.counts, over.stretches) if seen else None)
+            own = signals.get(kind)
+            parts.append(cells(self.other(kind)[0], _patches(own, longest), over.stretches) if own else None)
         size = (len(self.batch), over.stretches)
         mask = self.signal.leads.new_zeros(size)
         none = Cells(self.signal.millivolts.new_zeros(*size, self.towers.config.width), mask)
@@ -137,3 +139,13 @@ class Encoded:
         tokens, mask = tower(reading, self.key(str(view)))
         subject = torch.where(swapped, -1, batch.subject)
         return TextFeatures(tokens, mask, reading.report, subject, swapped, masked)
+
+
+def _share(signal: Signal) -> Float[Tensor, "B"]:
+    """Of the frame, that a recording fills: in the same seconds the same, whatever the samples per second."""
+    return (signal.counts * signal.leads.any(1)).double() / (signal.millivolts.shape[2] // PATCH)
+
+
+def _patches(signal: Signal, share: Float[Tensor, "B"]) -> Int64[Tensor, "B"]:
+    """As many as a recording of that share has at its rate."""
+    return (share * (signal.millivolts.shape[2] // PATCH)).round().long()

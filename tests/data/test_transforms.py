@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ecgfm.data.record import LEADS, Signal
-from ecgfm.data.transforms import Frame, fit
+from ecgfm.data.transforms import Frame, begins, fit, windows
 
 
 def sine(rate: float, seconds: float, kind: type = np.int16, leads: tuple[str, ...] = LEADS) -> Signal:
@@ -14,10 +14,10 @@ def sine(rate: float, seconds: float, kind: type = np.int16, leads: tuple[str, .
     return Signal("ecg", leads, rate, samples, (gain,) * len(leads), (baseline,) * len(leads))
 
 
-def fitted(ecg: Signal, frame: Frame, where: float = 0.0) -> tuple[np.ndarray, np.ndarray, int]:
+def fitted(ecg: Signal, frame: Frame) -> tuple[np.ndarray, np.ndarray, int]:
     """Millivolts, leads and length."""
     out = np.zeros((12, frame.samples), np.int16)
-    scale, offset, leads, length = fit(ecg, frame, where, out)
+    scale, offset, leads, length = fit(ecg, frame, 0.0, out)
     assert (out[:, length:] == 0).all()
     assert (out[~leads] == 0).all()
     return out * scale[:, None] + offset[:, None], leads, length
@@ -63,5 +63,26 @@ def test_a_window_of_a_long_recording() -> None:
     ecg.samples[:] = np.arange(30_000) % 30_000  # says where it is
     for where, first in ((0.0, 0), (0.5, 12_500), (np.nextafter(1, 0), 25_000)):
         out = np.zeros((12, 5000), np.int16)
-        fit(ecg, Frame(500, 10.0), float(where), out)
+        frame = Frame(500, 10.0)
+        fit(ecg, frame, begins(ecg, frame, float(where)), out)
         assert (out == np.arange(first, first + 5000)).all()
+
+
+@pytest.mark.parametrize("seconds", [15.0, 30.0, 42.0])
+def test_a_wave_is_seen_when_the_ecg_is(seconds: float) -> None:
+    """Both say by their samples, which rise by 10 a second, where they are; the ECG's 30 s decide how many windows."""
+    ecg, pulse = (
+        Signal(
+            kind, names, rate, (np.arange(round(rate * length)) * 10 / rate).astype(np.float32)[None], (1.0,), (0.0,)
+        )
+        for kind, names, rate, length in (("ecg", ("II",), 500.0, 30.0), ("ppg", ("ppg",), 125.0, seconds))
+    )
+    frame = Frame(500, 10.0)
+    for number, (seen, others) in enumerate(windows(ecg, {"ppg": pulse}, frame)):
+        there = min(max(seconds - 10 * number, 0.0), 10.0)
+        _, scale, _, leads, length = others["ppg"]
+        assert length == round(there * frame.of("ppg").rate)
+        assert leads.tolist() == [there > 0]
+        if there:
+            assert others["ppg"][0][0, 0] * scale[0] == pytest.approx(seen[0][1, 0] * seen[1][1], abs=0.02)
+    assert number == 2

@@ -92,6 +92,19 @@ def test_a_cell_is_the_mean_of_its_stretch(towers: Towers) -> None:
             torch.testing.assert_close(made.tokens[row, stretch], expected)
 
 
+def test_a_wave_that_ends_early_fills_the_stretches_that_it_was_there_for(towers: Towers) -> None:
+    batch = make(ragged=False)
+    pulse = with_pulse(batch).others["ppg"]
+    lengths = torch.full_like(pulse.length, pulse.signal.shape[2])
+    lengths[1::2] = lengths[1::2] * 2 // 5
+    there = pulse._replace(leads=torch.ones_like(pulse.leads), length=lengths)
+    made = Encoded(towers, replace(batch, others={"ppg": there}), seed=1).cells(EcgView(), POOLS["regions"])
+    *leads, beside = made.mask.unflatten(1, (4, 5)).unbind(1)
+    assert all(group.all() for group in leads)
+    assert beside[0::2].all()
+    assert beside[1::2].tolist() == [[True, True, False, False, False]] * 4
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_padding_and_missing_leads_change_no_bit(towers: Towers, pool: str) -> None:
     batch = with_pulse(make())
