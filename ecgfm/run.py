@@ -70,6 +70,10 @@ class Optimizer:
     clip: float | None = 1.0
     """Largest norm of the whole gradient; None: not clipped."""
 
+    def __post_init__(self):
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"optimizer.clip={self.clip}: above 0, or None, which does not clip")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -82,6 +86,12 @@ class Schedule:
     """Where the warm-up begins, as a share of the highest rate."""
     last: float = 0.01
     """Where the decline ends."""
+
+    def __post_init__(self):
+        if min(self.warmup, self.hold) < 0 or self.warmup + self.hold > 1:
+            raise ValueError(f"schedule.warmup={self.warmup} and hold={self.hold} are shares of one whole")
+        if self.decline == "exponential" and not self.last > 0:
+            raise ValueError(f"schedule.last={self.last}: an exponential comes to no end at 0; cosine does")
 
 
 @dataclass(frozen=True)
@@ -137,11 +147,18 @@ class Run:
     def __post_init__(self):
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: a run makes at least one")
+        if self.words < 1 or self.seed < 0:
+            raise ValueError(f"words={self.words} are 1 or more, and seed={self.seed} is 0 or more")
         if self.batch < 1 or self.batch % self.slices:
             near = max(1, round(self.batch / self.slices)) * self.slices
             raise ValueError(
                 f"a world batch of {self.batch} cannot be cut into {self.slices} slices of one size: {near} can"
             )
+
+    @property
+    def aligned(self) -> bool:
+        """Whether a method lays the vectors of `embed` beside those of reports."""
+        return self.embed in [getattr(method, "reports_pool", None) for method in self.objectives.values()]
 
     def step_seed(self, step: int) -> int:
         """The seed of all that is drawn in a step."""

@@ -99,7 +99,7 @@ def towers(folder: Path, text_model: str) -> str:
     """A folder with towers whose weights are random, which see 4 s at 100 Hz."""
     torch.manual_seed(2410)
     config = TowerConfig(heads=SIZES["tiny"], text=TextConfig(text_model), pools={"summary": Project("mean")})
-    saved.write(Folder(str(folder)), Card(config, Frame(RATE, 4.0), "summary", 32, "made up", 7), Towers(config))
+    saved.write(Folder(str(folder)), Card(config, Frame(RATE, 4.0), "summary", True, 32, "made up", 7), Towers(config))
     return str(folder)
 
 
@@ -109,4 +109,4 @@ def with_pulse(frame: Frame) -> Embedder:
     config = TowerConfig(
         heads=SIZES["tiny"], text=None, others=("ppg",), pools={"crossl": Aggregate("whole", ("ppg",))}
     )
-    return Embedder(Saved(Card(config, frame, "crossl", 32, "made up", 7), Towers(config).eval(), None), "cpu")
+    return Embedder(Saved(Card(config, frame, "crossl", False, 32, "made up", 7), Towers(config).eval(), None), "cpu")

@@ -63,4 +63,8 @@ def test_a_recipe_is_not_combined_and_methods_embed_by_a_pool_of_theirs() -> Non
     with pytest.raises(ValueError, match="dbeta_tiny is a recipe and stands alone"):
         find(["dbeta_tiny", "merit"])
     assert find(["merit", "ecgfm.objectives.dbeta"]).embed == "summary"
+    for others in (["fingerprint"], ["crossl"], ["dense"]):  # what embeds can be examined zero-shot
+        assert find([*others, "merit"]).embed == "merit"
+        assert find([*others, "merit"]).aligned
+        assert not find(others).aligned
     assert find(["merit"]).embed in find(["merit"]).objectives["merit"].pools

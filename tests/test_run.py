@@ -2,6 +2,7 @@ import json
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,11 +122,20 @@ def test_shrink_keeps_the_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"steps": -1}, "at least one"), ({"batch": 17}, "8 slices of one size: 16")]
+    ("change", "said"),
+    [
+        ({"steps": -1}, "at least one"),
+        ({"batch": 17}, "8 slices of one size: 16"),
+        ({"words": 0}, "words=0 are 1 or more"),
+        ({"seed": -1}, "seed=-1 is 0 or more"),
+        ({"optimizer.clip": 0.0}, "optimizer.clip=0.0: above 0, or None"),
+        ({"schedule.warmup": 0.5, "schedule.hold": 0.7}, "are shares of one whole"),
+        ({"schedule.last": 0.0, "schedule.decline": "exponential"}, "comes to no end at 0"),
+    ],
 )
-def test_a_run_that_cannot_be_is_refused_before_anything_is_written(change: dict[str, int], said: str) -> None:
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        replace(find(["dbeta_tiny"]), **change)
+        override(find(["dbeta_tiny"]), change)
 
 
 @pytest.mark.parametrize("name", ["log", "save", "evaluate", "keep_last", "keep_every"])

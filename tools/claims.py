@@ -242,7 +242,11 @@ def of_labels(way: str) -> str:
 def embedder(run: Run, model: Pretraining) -> Embedder:
     tokenizer = AutoTokenizer.from_pretrained(run.towers.text.name) if model.towers.text is not None else None
     return Embedder(
-        Saved(Card(model.towers.config, run.frame, run.embed, run.words, "", run.steps), model.towers, tokenizer)
+        Saved(
+            Card(model.towers.config, run.frame, run.embed, run.aligned, run.words, "", run.steps),
+            model.towers,
+            tokenizer,
+        )
     )
 
 

@@ -17,14 +17,14 @@ Found = Mapping[str, Mapping[str, tuple[Float64[np.ndarray, "m k"], ...]]]
 
 
 def examine(model: Vectors, examined: Examined, weights: Weights) -> Found:
-    """`weights` are over the test records (metrics.resample). A model without a text tower is probed only."""
+    """`weights` are over the test records (metrics.resample). A model that met no reports is probed only."""
     return {**zero_shot(model, examined, weights), **probes(model, examined, weights)}
 
 
 def zero_shot(model: Vectors, examined: Examined, weights: Weights) -> Found:
-    """Nothing where the model reads no reports, or nobody has written prompts for these labels."""
+    """Nothing where no report was laid beside what embeds, or nobody has written prompts for these labels."""
     prompts = zeroshot.prompts(examined.task)
-    if not prompts.wordings or not zeroshot.reads(model.embedder.towers):
+    if not prompts.wordings.keys() & {*examined.names} or not zeroshot.reads(model.embedder):
         return {}
     cohorts = [examined.splits[split] for split in ("valid", "test")]
     valid, test = (

@@ -29,7 +29,7 @@ def shape(model: Vectors, examined: Examined) -> dict[str, float]:
     few = draw.generator("shape").permutation(len(z))[:MOST]
     found = geometry.shape(x, there) | {"uniformity": geometry.uniformity(x[few], there[few])} | geometry.slots(z[few])
     found |= geometry.drift(x, torch.from_numpy(cohort.subject), torch.from_numpy(cohort.record))
-    if zeroshot.reads(model.embedder.towers):
+    if zeroshot.reads(model.embedder):
         found |= _beside_reports(model.embedder, folder, cohort, few, x[few])
     said = {name: value.item() for name, value in found.items() if math.isfinite(value)}
     return {"n": len(x), "d": x.shape[1], "k": z.shape[1], **said}

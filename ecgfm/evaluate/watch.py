@@ -37,7 +37,7 @@ Held = Sequence[tuple[Batch, Int64[Tensor, "_"]]]  # windows, and of which recor
 def watchers(uris: Sequence[str], asked: Sequence[str], run: Run, engine: Engine) -> dict[str, Watcher]:
     """One for each task that is asked for (tasks.find), by its name: mean AUCs, `probe` and `zero-shot`.
 
-    Zero-shot is left out where the run reads no reports or nobody has written prompts for these labels.
+    Zero-shot is left out where no report was laid beside what embeds, or nobody has written prompts for these labels.
     """
     found = tasks.find(uris, asked, LEAST) if asked else []
     return {task.name: _watcher(task, run, str(engine.device)) for task in found}
@@ -57,11 +57,11 @@ def _watcher(task: Task, run: Run, device: str) -> Watcher:
     def see(step: int, model: nn.Module) -> Mapping[str, float]:
         towers = model.get_submodule("towers")
         assert isinstance(towers, Towers)
-        card = Card(towers.config, run.frame, run.embed, run.words, "", step)
+        card = Card(towers.config, run.frame, run.embed, run.aligned, run.words, "", step)
         embedder = Embedder(Saved(card, towers, tokenizer), device)
         vectors = embed_together(embedder, held, len(cohort))
         scores = {"probe": probe.quick(vectors, cohort.labels, cohort.subject)}
-        if asked and zeroshot.reads(towers):
+        if asked and zeroshot.reads(embedder):
             scores["zero-shot"] = zeroshot.scores(embedder, vectors, names, prompts)
         return {way: _mean(s, cohort.labels) for way, s in scores.items()}
 

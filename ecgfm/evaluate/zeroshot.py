@@ -22,7 +22,6 @@ from jaxtyping import Float32
 from ecgfm.embedder import Embedder
 from ecgfm.evaluate.tasks import Task
 from ecgfm.model.text import TextTower
-from ecgfm.model.towers import Towers
 
 _NORMAL, _USUAL = "", "usual"
 
@@ -39,9 +38,9 @@ def prompts(task: Task) -> Prompts:
     return Prompts(tables.get(found, {}), tables[_USUAL].get(found, ()))
 
 
-def reads(towers: Towers) -> bool:
-    """Whether words can be given to these towers."""
-    return isinstance(towers.text, TextTower)
+def reads(embedder: Embedder) -> bool:
+    """Whether words can be given to these towers, and lie where the vectors of recordings do."""
+    return embedder.card.aligned and isinstance(embedder.towers.text, TextTower)
 
 
 def scores(

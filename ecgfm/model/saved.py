@@ -26,7 +26,7 @@ from ecgfm.model.text import TextConfig
 from ecgfm.model.towers import Towers
 from ecgfm.run import Frame, describe, rebuild
 
-FORMAT = "ecgfm-towers-1"
+FORMAT = "ecgfm-towers-2"
 _CARD, _WEIGHTS, _TEXT = "towers.json", "towers.safetensors", "text"
 
 
@@ -37,6 +37,7 @@ class Card:
     towers: TowerConfig
     frame: Frame
     pool: str  # the one that embeds
+    aligned: bool  # whether a loss laid its vectors beside those of reports
     words: int  # of a longer report the rest is not read
     run: str  # the identity of the run that they are of
     step: int

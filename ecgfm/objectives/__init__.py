@@ -8,6 +8,8 @@ A file gives
                  `pools`    name -> pool over the ECG's tokens that it wants built in the towers
                             (Project, Queries of model/pool.py, Aggregate of model/aggregate.py); name it after your
                             method, and `seen.embed(view, name)` gives its vectors
+                 `reports_pool`  optional: the pool whose vectors a loss lays beside those of reports, None where no
+                            loss does. Zero-shot is examined where that pool embeds
                  `build(towers)`  the Objective; it reads the towers' sizes (`towers.config.width` of ECG tokens and of
                             a Project's vectors, `towers.text.width` of words), and keeps no reference to the towers
     Objective    an nn.Module with `forward(seen: Encoded) -> dict[str, Tensor]`: the terms declared, scalars in fp32,

@@ -41,6 +41,7 @@ from ecgfm.objectives.parts.fusion import Fused, Fusion
 
 TERMS = ("mlm", "mem", "etm", "ets")
 SPREADING = ("ets",)
+POOL = "summary"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class Config:
 
     @property
     def pools(self) -> dict[str, Project]:
-        return {"summary": Project("first", bounded=True) if self.published_ets else Project()}
+        return {POOL: Project("first", bounded=True) if self.published_ets else Project()}
+
+    @property
+    def reports_pool(self) -> str | None:
+        return POOL if "ets" in self.terms else None
 
     def build(self, towers: Towers) -> "Objective":
         return Objective(self, towers)

@@ -63,6 +63,10 @@ class Config:
         return {POOL: self.pool}
 
     @property
+    def reports_pool(self) -> str | None:
+        return POOL if "contrast" in self.terms else None
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return ("text",) if "contrast" in self.terms else ()
 

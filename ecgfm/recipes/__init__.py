@@ -36,7 +36,7 @@ def find(names: Sequence[str]) -> Run:
     """A recipe by its name, or by the dotted path of a function that returns one; or methods, by name or dotted path,
     which are trained together as `dbeta` is.
 
-    Where none of them has the pool that embeds there, the first that one of them defines does.
+    What embeds is a pool of theirs: one that is aligned with reports, if there is any; that of `dbeta` before others.
     """
     recipes = named()
     if len(names) == 1 and (made := recipes.get(names[0]) or _function(names[0])):
@@ -60,9 +60,9 @@ def find(names: Sequence[str]) -> Run:
     methods = {short: objectives.find(name).Config() for short, name in zip(called, names, strict=True)}
     alone = recipes["dbeta"]()
     pools = [pool for method in methods.values() for pool in method.pools]
-    return replace(
-        alone, objectives=methods, embed=alone.embed if alone.embed in pools else next(iter(pools), alone.embed)
-    )
+    aligned = [pool for method in methods.values() if (pool := getattr(method, "reports_pool", None))]
+    chosen = aligned or pools or [alone.embed]
+    return replace(alone, objectives=methods, embed=alone.embed if alone.embed in chosen else chosen[0])
 
 
 def _function(dotted: str) -> Callable[[], Any] | None:

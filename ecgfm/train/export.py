@@ -51,5 +51,5 @@ def export(home: Folder, step: int | None = None) -> int:
     given = {n.removeprefix("towers."): tensor for n, tensor in weights.items() if n.startswith("towers.")}
     towers = Towers(config, pretrained=False)
     saved.fill(towers, given, f"checkpoint {made} of {home}")
-    saved.write(home, saved.Card(config, run.frame, run.embed, run.words, identity, made), towers)
+    saved.write(home, saved.Card(config, run.frame, run.embed, run.aligned, run.words, identity, made), towers)
     return made

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from ecgfm.train.engine import TorchEngine
 
 def looked(made: Made, folder: str, asked: Sequence[str]) -> dict[str, dict[str, float]]:
     held = saved.read(Folder(folder))
-    run = replace(RUN, objectives={}, towers=held.card.towers, frame=held.card.frame, words=32)
+    aligned = SimpleNamespace(reports_pool="summary", columns=("text",), pools={})
+    run = replace(RUN, objectives={"aligned": aligned}, towers=held.card.towers, frame=held.card.frame, words=32)
     model = torch.nn.ModuleDict({"towers": held.towers})
     engine = TorchEngine(model, {"ecg": [*model.parameters()]}, Optimizer(rates={"ecg": 1e-3}))
     with torch.no_grad():

@@ -1,11 +1,16 @@
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from labelled import Made
 
 from ecgfm.data.synthetic.findings import FINDINGS
 from ecgfm.embedder import Embedder
-from ecgfm.evaluate import zeroshot
-from ecgfm.evaluate.tasks import Task
+from ecgfm.evaluate import metrics, zeroshot
+from ecgfm.evaluate.embed import Vectors
+from ecgfm.evaluate.examine import zero_shot
+from ecgfm.evaluate.tasks import Task, read
 
 WORDINGS = {"": ["normal ecg"], "a": ["atrial fibrillation", "sinus rhythm"], "b": ["low voltage"], "c": ["normal"]}
 WRITTEN = zeroshot.Prompts(WORDINGS, usual=("c",))
@@ -41,3 +46,17 @@ def test_prompts_are_written_as_cleaned_reports_are(made: Made):
     assert written.usual == ["sinus_rhythm"]
     assert all(text == text.lower() and len(texts) > 0 for texts in written.wordings.values() for text in texts)
     assert not zeroshot.prompts(Task(made.shards, "findings")).wordings
+
+
+def test_words_are_held_against_vectors_that_met_some_alone(embedder: Embedder, made: Made):
+    """Labels nobody has put in words, and vectors that no loss laid beside reports, are left out: not scored as nan."""
+    assert zeroshot.reads(embedder)
+    apart = copy(embedder)
+    apart.card = replace(embedder.card, aligned=False)
+    assert not zeroshot.reads(apart)
+    examined = read(Task(made.shards, made.table))
+    weights = metrics.resample(examined.splits["test"].subject, 2)
+    assert zero_shot(Vectors(embedder), examined, weights).keys() == {"zero-shot"}
+    assert not zero_shot(Vectors(apart), examined, weights)
+    wordless = replace(examined, names=tuple(f"{name}?" for name in examined.names))
+    assert not zero_shot(Vectors(embedder), wordless, weights)

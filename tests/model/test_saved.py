@@ -23,7 +23,7 @@ def card(text: str | None = None, **changes) -> saved.Card:
     towers = TowerConfig(
         heads=SIZES["tiny"], text=TextConfig(text) if text else None, pools={"summary": Project("mean")}, **changes
     )
-    return saved.Card(towers, Frame(100, 4.0), "summary", 256, "0" * 64, 20)
+    return saved.Card(towers, Frame(100, 4.0), "summary", True, 256, "0" * 64, 20)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_what_holds_no_towers_is_told_what_to_do(tmp_path: Path) -> None:
 def test_another_format_is_refused(kept: Path) -> None:
     held = json.loads((kept / "towers.json").read_text())
     (kept / "towers.json").write_text(json.dumps(held | {"format": "ecgfm-towers-7"}))
-    with pytest.raises(ValueError, match="of the format ecgfm-towers-7; this version reads ecgfm-towers-1"):
+    with pytest.raises(ValueError, match="of the format ecgfm-towers-7; this version reads ecgfm-towers-2"):
         saved.read(Folder(str(kept)))
 
 
