@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ecgfm.batch import Batch, Channels
-from ecgfm.data import transforms
+from ecgfm.data import reports, transforms
 from ecgfm.data.given import Given, Others, Recording, recordings
 from ecgfm.data.record import LEADS
 from ecgfm.data.storage import Folder
@@ -58,6 +59,9 @@ class Embedder:
         `others`, for towers that read more than the ECG: {"ppg": (wave, samples per second)}, in the unit of the
         corpus; a wave [time] or [channel, time], or a list with one for each recording, None where it is missing. It
         begins where the ECG begins. `signal` and `leads` may then be empty: the wave alone is embedded.
+
+        Missing leads are met in training by methods that hide some (`dbeta`, `crossl`, `together`). What `merit`,
+        `dense` and `fingerprint` have learnt of fewer leads is what twelve taught them.
         """
         if unknown := {*(others or ())} - {*self.kinds}:
             known = ", ".join(self.kinds) or "nothing"
@@ -87,11 +91,16 @@ class Embedder:
 
     @torch.no_grad()
     def embed_reports(self, texts: Sequence[str]) -> Float[Tensor, "B D"]:
-        """The text tower's vectors of reports, which are cut as in training."""
+        """The text tower's vectors of reports, which are cleaned and cut as in training."""
         tokenizer = self._tokenizer
         if tokenizer is None:
             raise ValueError("these towers were trained without words: they embed recordings only")
-        table = TokenTable.build(texts, lambda some: tokenizer(some, verbose=False)["input_ids"], self.card.words)
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError(
+                "there is no report to embed" if len(texts) == 0 else "give a list of reports, also of one"
+            )
+        cleaned = [text or "" for text in reports.clean(pa.array(texts, pa.string())).to_pylist()]
+        table = TokenTable.build(cleaned, lambda some: tokenizer(some, verbose=False)["input_ids"], self.card.words)
         parts = np.split(np.arange(len(texts)), range(_AT_ONCE, len(texts), _AT_ONCE))
         return torch.cat([self._seen(_read(*table.lookup(part))).embed(TextView()) for part in parts])
 

@@ -29,7 +29,7 @@ FRAME = Frame(rate=100, seconds=4.0)
 
 
 def card(towers: TowerConfig, **changes) -> saved.Card:
-    return replace(saved.Card(towers, FRAME, "summary", 12, "0" * 64, 20), **changes)
+    return replace(saved.Card(towers, FRAME, "summary", True, 12, "0" * 64, 20), **changes)
 
 
 def config(text: TextConfig | None = None, **pools) -> TowerConfig:
@@ -62,7 +62,7 @@ def test_as_from_shards(ours: Embedder) -> None:
     signals = [made.ecg(n, seconds, rate) for n, (seconds, rate) in enumerate([(4, 100), (3, 100), (4, 250), (4, 500)])]
     found = np.stack([ours.embed(s.physical(), s.rate, s.names) for s in signals])
     samples = np.zeros((4, 12, 400), np.int16)
-    fitted = [transforms.fit(s, FRAME, 0.5, out) for s, out in zip(signals, samples, strict=True)]
+    fitted = [transforms.fit(s, FRAME, 0.0, out) for s, out in zip(signals, samples, strict=True)]
     scale, offset, leads, length = (torch.from_numpy(np.array(c)) for c in zip(*fitted, strict=True))
     batch = replace(batches.make(4), signal=torch.from_numpy(samples), scale=scale, offset=offset, leads=leads)
     assert close(found, ours.embed_batch(replace(batch, length=length.int())))
@@ -82,7 +82,6 @@ def test_leads_are_known_by_their_names(ours: Embedder) -> None:
     some = ours.embed(whole[[1, 6]], 100, ["ii", " v1"])
     assert np.array_equal(some, ours.embed(whole[[6, 1]], 100, ["V1", "II"]))
     assert not close(some, expected)
-    assert not close(some, ours.embed(whole * np.isin(LEADS, ["II", "V1"])[:, None], 100, LEADS))  # absent is not zero
 
 
 def test_one_or_several_of_any_length(ours: Embedder) -> None:
@@ -106,6 +105,10 @@ def test_resampled(ours: Embedder) -> None:
     assert np.abs(ours.embed(twice, 200, LEADS) - ours.embed(recording(), 100, LEADS)).mean() < 0.02
 
 
+def flat(lead: int) -> np.ndarray:
+    return np.where(np.arange(12) == lead, 0.0, 1.0)[:, None].astype(np.float32)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -119,6 +122,8 @@ def test_resampled(ours: Embedder) -> None:
         ({"signal": made.ecg(0, 4, 100).samples}, "holds int16: give millivolts"),
         ({"signal": recording()[:, :15]}, "shorter than one patch, 0.16 s"),
         ({"fs": 0}, "fs=0"),
+        ({"signal": recording() * flat(5)}, "recording 0, lead aVF moves by 0 mV, less than 0.02: leave out a lead"),
+        ({"signal": recording() * 1000}, "moves by .* mV, more than 30: give millivolts"),
     ],
 )
 def test_what_cannot_be_embedded_is_refused(ours: Embedder, change: dict, message: str) -> None:
@@ -172,6 +177,15 @@ def test_reports_are_read_as_in_training(ours: Embedder) -> None:
     longest = max(texts, key=len)  # of which training reads the first 11 words and the end
     assert torch.allclose(found[texts.index(longest)], ours.embed_reports([longest + ". low voltage"])[0], atol=1e-5)
     assert not torch.allclose(found[0], found[67], atol=1e-3)
+
+
+def test_reports_are_cleaned_as_shards_clean_them(ours: Embedder) -> None:
+    plain, loud = ours.embed_reports(["sinus rhythm. low voltage", "*** SINUS RHYTHM.  Low Voltage ***"])
+    assert torch.equal(plain, loud)
+    with pytest.raises(ValueError, match="give a list of reports, also of one"):
+        ours.embed_reports("sinus rhythm")
+    with pytest.raises(ValueError, match="there is no report to embed"):
+        ours.embed_reports([])
 
 
 def test_a_pool_that_makes_several_vectors() -> None:

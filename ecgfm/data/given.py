@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Num
 
+from ecgfm.data.quality import FLAT_MV, LARGEST_MV
 from ecgfm.data.record import CANONICAL, LEADS, OTHERS, Signal
 
 Given = np.ndarray | Sequence[np.ndarray]
@@ -78,6 +79,7 @@ def _checked(recording: np.ndarray, names: Sequence[str], what: str) -> Num[np.n
         raise ValueError(f"{what} has {len(recording)} rows for {len(names)} leads{turned}")
     for name, lead in zip(names, recording, strict=True):
         _no_gap(lead, f"{what}, lead {name}", "leave out a lead that is missing")
+        _plausible(lead, f"{what}, lead {name}")
     return recording
 
 
@@ -100,6 +102,15 @@ def _no_gap(samples: np.ndarray, what: str, remedy: str) -> None:
     if not np.isfinite(samples).all():
         first = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise ValueError(f"{what}: sample {first} is {samples[first]}; {remedy}")
+
+
+def _plausible(lead: np.ndarray, what: str) -> None:
+    """What shards refuse no towers have seen, and they take a lead of zeros for one that was recorded."""
+    moves = float(np.ptp(lead)) if lead.size else 0.0
+    if moves < FLAT_MV:
+        raise ValueError(f"{what} moves by {moves:.3g} mV, less than {FLAT_MV}: leave out a lead that is missing")
+    if moves > LARGEST_MV:
+        raise ValueError(f"{what} moves by {moves:.3g} mV, more than {LARGEST_MV:g}: give millivolts")
 
 
 def _signal(kind: str, names: Sequence[str], fs: float, samples: np.ndarray) -> Signal:

@@ -20,7 +20,7 @@ from ecgfm.model import saved
 
 
 def untrained(folder: Folder, seed: int, device: str = "auto") -> Embedder:
-    """The towers of a run or an export as they might have been before the first step."""
+    """The towers of a run or an export with weights drawn anew, also of a pretrained text encoder."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Embedder(saved.read(folder, trained=False), device)

@@ -1,10 +1,11 @@
 """Marks between which a model is set: what simple measurements reach, what careful ones, and what can be reached.
 
-floor     boosted trees on rate, intervals, P waves and the heights of leads, given every training label
+floor     boosted trees on rate, intervals, P waves and the heights of leads, given all labels of MOST training records
 ruler     the same trees, given Q, ST and T of every lead besides (ecgfm/data/synthetic/floor.py)
 ceiling   an oracle that knows how severe each finding is; only tables of truths tell, real corpora have none
 
-The trees learn from the records that a probe learns from, as they rise with the number of those.
+The trees learn from the records that a probe learns from, as they rise with the number of those: from the first MOST,
+where there are more, since each has to be measured.
 """
 
 import numpy as np

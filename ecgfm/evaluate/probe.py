@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
 from torch.nn import functional
 
 from ecgfm import draw
@@ -48,11 +49,19 @@ def fit(
 ) -> Float32[np.ndarray, "s d+1 k"]:
     """For every strength and label the map that makes mean loss + strength / 2 * |map|^2 least; its last row is free.
 
-    All of them are one problem to L-BFGS: two matrix products a step, whatever their number.
+    The labels are one problem to L-BFGS: two matrix products a step, whatever their number. Strengths follow one
+    another, the strongest first, each from where the last one ended: together they would share steps that the weak
+    ones need smaller.
     """
     x, y = _widened(vectors), torch.from_numpy(labels).float()
-    penalty = torch.tensor(strengths)[:, None, None] / 2
-    maps = torch.zeros(len(strengths), x.shape[1], y.shape[1], requires_grad=True)
+    maps, found = torch.zeros(x.shape[1], y.shape[1]), {}
+    for strength in sorted(strengths, reverse=True):
+        found[strength] = maps = _least(x, y, strength, maps)
+    return torch.stack([found[strength] for strength in strengths]).numpy()
+
+
+def _least(x: Float[Tensor, "n e"], y: Float[Tensor, "n k"], strength: float, start: Float[Tensor, "e k"]) -> Tensor:
+    maps = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [maps],
         max_iter=_ITERATIONS,
@@ -64,15 +73,14 @@ def fit(
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        logits = torch.einsum("nd,sdk->snk", x, maps)
-        errors = functional.binary_cross_entropy_with_logits(logits, y.expand_as(logits), reduction="none")
-        total = errors.mean(1).sum() + (penalty * maps[:, :-1].square()).sum()
+        errors = functional.binary_cross_entropy_with_logits(x @ maps, y, reduction="none")
+        total = errors.mean(0).sum() + strength / 2 * maps[:-1].square().sum()
         total.backward()
         return total
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return maps.detach().numpy()
+    return maps.detach()
 
 
 def predict(vectors: Vectors, maps: Float32[np.ndarray, "e k"]) -> Float32[np.ndarray, "_ k"]:

@@ -16,13 +16,14 @@ from jaxtyping import Float64
 
 from ecgfm.data.storage import Folder
 from ecgfm.evaluate.examine import METRICS, Found
+from ecgfm.evaluate.marks import MOST
 from ecgfm.evaluate.metrics import Figure, figure, macro
 from ecgfm.evaluate.tasks import Examined
 
 CHANCE = 0.5
 MARKS = {
-    "floor": "floor: trees on simple measurements, all labels",
-    "ruler": "ruler: trees on careful measurements, all labels",
+    "floor": "floor: trees on simple measurements",
+    "ruler": "ruler: trees on careful measurements",
     "ceiling": "ceiling: an oracle",
 }
 WHOLE = "probe 100 %"
@@ -135,7 +136,8 @@ def _task(found: dict) -> list[str]:
     lines = [
         f"## {found['task']}\n",
         f"{len(found['labels'])} labels on {records['test']:,} test recordings of {found['subjects']:,} subjects; "
-        f"probes learn from {records['train']:,}, and choose by {records['valid']:,}."
+        f"probes learn from {records['train']:,}, and choose by {records['valid']:,}; trees learn from "
+        f"{min(records['train'], MOST):,}."
         + (f" The model is {found['runs']} runs from as many seeds." if found["runs"] > 1 else ""),
     ]
     if found["dropped"]:
@@ -164,7 +166,7 @@ def _sentences(found: dict) -> list[str]:
         lines.append(f"- {entry['control']}, {entry['way']}: {verdict} ({entry['rule']}).")
     if "zero-shot" not in found["model"]:
         lines.append(
-            "- Not examined zero-shot: the model reads no reports, or nobody has written prompts for these labels."
+            "- Not examined zero-shot: no report was laid beside these vectors, or these labels have no prompts."
         )
     silent = [name for name, row in found["labels"].items() if row.get("zero-shot", 0) is None]
     if silent:

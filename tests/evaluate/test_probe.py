@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
 
 from ecgfm import draw
 from ecgfm.evaluate import metrics, probe
@@ -62,3 +64,16 @@ def test_the_quick_probe_finds_what_is_there_and_nothing_else():
     own = draw.generator("own").normal(size=(200, 64))[subject]
     chance = (draw.generator("chance").random((200, 3)) < 0.3)[subject]
     assert metrics.auc(probe.quick(own, chance, subject), chance, once).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_weak_strengths_come_as_near_as_strong_ones():
+    """As wide as vectors are, with fewer records: what is left of the gradient says how far the least is."""
+    vectors, labels = made_up(90, 0, width=128)
+    (x,) = probe.standardised(vectors)
+    for strength, found in zip(probe.STRENGTHS, probe.fit(x, labels, probe.STRENGTHS), strict=True):
+        map_ = torch.from_numpy(found).requires_grad_()
+        logits = torch.from_numpy(x).float() @ map_[:-1] + map_[-1]
+        errors = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).float(), reduction="none")
+        (errors.mean(0).sum() + strength / 2 * map_[:-1].square().sum()).backward()
+        assert map_.grad is not None
+        assert map_.grad.abs().max() < 2e-4
