@@ -17,7 +17,7 @@ from ecgfm.data import shards, sums, wfdb
 from ecgfm.data.card import card as corpus_card
 from ecgfm.data.quality import Refusal
 from ecgfm.data.record import Signal
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 from ecgfm.train import curves
 from ecgfm.train.checkpoint import CheckpointError
 
@@ -196,6 +196,6 @@ def main() -> int:
     commands |= {"text-model": text_model, "draw": draw}
     try:
         return tyro.extras.subcommand_cli_from_dict(commands)
-    except (FileNotFoundError, ValueError, Refusal, CheckpointError) as error:
+    except (FileNotFoundError, StoreError, ValueError, Refusal, CheckpointError) as error:
         print(f"ecgfm: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import tyro
 
 from ecgfm.charts import spectra
-from ecgfm.data.storage import Folder, lasting
+from ecgfm.data.storage import Folder, StoreError, lasting
 from ecgfm.embedder import load
 from ecgfm.evaluate import controls, metrics, scorecard, tasks
 from ecgfm.evaluate.embed import Vectors
@@ -24,6 +24,7 @@ from ecgfm.evaluate.examine import examine
 from ecgfm.evaluate.marks import marks
 from ecgfm.evaluate.shape import shape, spectrum
 from ecgfm.evaluate.tasks import Examined
+from ecgfm.train.checkpoint import CheckpointError
 from ecgfm.train.export import export
 
 log = logging.getLogger("ecgfm")
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     job = tyro.cli(Job, args=arguments, description=__doc__)
     try:
         cards = _evaluate(job)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, CheckpointError, StoreError, ValueError) as error:
         log.error("%s", error)
         return 1
     for what in scorecard.failed(cards):

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecgfm.data import shards
-from ecgfm.data.storage import Folder, lasting
+from ecgfm.data.storage import Folder, StoreError, lasting
 from ecgfm.negatives.embed import lexical
 from ecgfm.negatives.embed_on_ray import Work, check, embed
-from ecgfm.negatives.stock import texts
+from ecgfm.negatives.stock import check_reports, texts
 from ecgfm.negatives.vectors import file_name
 
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the parts that are missing", file=sys.stderr)
         return 130
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, StoreError, ValueError) as error:
         print(f"negatives: {error}", file=sys.stderr)
         return 1
     print(f"{'made' if made else 'nothing to do:'} {name}")
@@ -50,6 +50,7 @@ def _embed(work: Work) -> tuple[str, bool]:
     """The file of the vectors, and whether it was made now."""
     for folder in work.folders:
         shards.manifest(folder)  # or says what is missing
+    check_reports(work.folders)
     said, home = texts(work.folders), work.folders[0]
     name = file_name(work.encoder, said)
     if home.exists(name):

@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import takewhile
 
@@ -35,6 +36,7 @@ from ecgfm.train.estimate import describe
 from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
 from ecgfm.train.journal import rows
 from ecgfm.train.launch import launch
+from ecgfm.train.patience import group_timeout
 
 log = logging.getLogger("ecgfm")
 
@@ -121,7 +123,8 @@ def _here(job: Job, watching: Watching, there: int) -> None:
         )
     if there > 1:
         cpu = job.resources.device == "cpu" or not torch.cuda.is_available()
-        dist.init_process_group("gloo" if cpu else "nccl")
+        wait = timedelta(seconds=group_timeout(job.resources.patience))
+        dist.init_process_group("gloo" if cpu else "nccl", timeout=wait)
     patience = job.resources.patience if there > 1 else None  # one alone waits for nobody
     means = Means(partial(reader.read, threads=job.resources.readers), in_process, lambda _: None, patience)
     work(job, means, watching)

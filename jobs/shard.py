@@ -19,7 +19,7 @@ from ecgfm.data.layout import Layout
 from ecgfm.data.sharding import Corpus, TooManyRefused, shard
 from ecgfm.data.shards import Manifest
 from ecgfm.data.sources import NAMES
-from ecgfm.data.storage import Folder, lasting
+from ecgfm.data.storage import Folder, StoreError, lasting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def main() -> int:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         manifest, made = _shard(name, job)
-    except (FileNotFoundError, TooManyRefused, ValueError) as error:
+    except (FileNotFoundError, StoreError, TooManyRefused, ValueError) as error:
         print(f"shard: {error}", file=sys.stderr)
         return 1
     refused = sum(shard.refused for shard in manifest.shards)

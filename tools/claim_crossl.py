@@ -76,11 +76,11 @@ def arms(base: Run) -> dict[str, Run]:
 
 
 def against(made: Mapping[str, Run]) -> dict[str, str]:
-    """Each arm beside the one that hides nothing; another way of hiding beside the recipe's."""
-    plain = {name: "spatial, keep 1" for name in made if name.startswith(("spatial", "own"))}
-    others = {name: "spatial, keep 0.6" for name in made if name.startswith(("temporal", "random", "leads"))}
-    hidden = {f"{way}, keep 0.6": f"{way}, keep 1" for way in ("own encoders", "pulse")}
-    return {name: base for name, base in (plain | others | hidden).items() if name != base}
+    """What hides beside the same that hides nothing; other ways of hiding, and other shares, beside the recipe's."""
+    recipes_own, bare = "spatial, keep 0.6", ("spatial, keep 1", "pulse, keep 1")
+    others = {name: recipes_own for name in made if name not in bare}
+    hidden = {f"{way}, keep 0.6": f"{way}, keep 1" for way in ("spatial", "own encoders", "pulse")}
+    return others | hidden | {"own encoders, keep 1": "spatial, keep 1"}
 
 
 def subsets(kinds: Sequence[str]) -> dict[str, Subset]:

@@ -1,6 +1,6 @@
 """How should a label be put in words? Ways of scoring without a label, on the validation and test records of a task:
 
-    python tools/measure_prompts.py --run runs/dbeta@1 --shards demo/shards --labels demo/corpus/factors.parquet
+python tools/measure_prompts.py --run runs/dbeta@1 --shards demo/shards --labels demo/corpus/factors.parquet
 """
 
 from collections.abc import Sequence

@@ -179,8 +179,16 @@ def _open(folder: Folder, name: str, thread: int) -> pq.ParquetFile:
 
 def read(folder: Folder, name: str, chunks: Iterable[int], columns: Sequence[str] | None = None) -> pa.Table:
     """Row groups of one shard."""
-    shard = _open(folder, name, threading.get_ident())
-    return shard.read_row_groups(list(chunks), columns=columns and list(columns), use_threads=False)
+    try:
+        shard = _open(folder, name, threading.get_ident())
+        return shard.read_row_groups(list(chunks), columns=columns and list(columns), use_threads=False)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"{folder}/{name} cannot be read ({str(error).partition(chr(10))[0]}): if `ecgfm verify {folder}` finds it "
+            "damaged, jobs/shard.py --repair makes it again"
+        ) from error
 
 
 def table(folder: Folder, name: str, columns: Sequence[str] | None = None) -> pa.Table:

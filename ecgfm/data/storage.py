@@ -1,6 +1,7 @@
 """A folder on a local disk or in an object store, through pyarrow's filesystems."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 _COPY = "_ray_pkg_"  # and a hash of the code, as ray/_private/runtime_env/packaging.py names it
+
+
+class StoreError(OSError):
+    """An object store that cannot be asked. Its own errors have neither a file's name nor a number for their kind."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,24 @@ class Folder:
     def _open(self) -> tuple[fs.FileSystem, str]:
         if not self._found:
             local = "://" not in self.uri
-            self._found.append((fs.LocalFileSystem(), self.uri) if local else fs.FileSystem.from_uri(self.uri))
+            with self._told():
+                self._found.append((fs.LocalFileSystem(), self.uri) if local else fs.FileSystem.from_uri(self.uri))
         return self._found[0]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Of an error of an object store, which store it is and what may be wrong."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if "://" not in self.uri:
+                raise
+            raise StoreError(
+                f"{self} cannot be reached, or not with these rights ({error}): look at its name, at region and "
+                "endpoint_override in the URI, and at the credentials; then give the same command again"
+            ) from error
 
     @property
     def is_local(self) -> bool:
@@ -56,19 +77,21 @@ class Folder:
     def read(self, name: str) -> bytes:
         if self.is_local:  # plain open is 5 times faster than a pyarrow stream on small files
             return Path(self.path(name)).read_bytes()
-        with self._open()[0].open_input_stream(self.path(name)) as stream:
+        with self._told(), self._open()[0].open_input_stream(self.path(name)) as stream:
             return stream.read()
 
     def file(self, name: str) -> pa.NativeFile:
         """A file opened for random access."""
-        return self._open()[0].open_input_file(self.path(name))
+        with self._told():
+            return self._open()[0].open_input_file(self.path(name))
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         filesystem, path = self._open()[0], self.path(name)
         if not self.is_local:  # an object store shows an object only once it is whole
-            filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(content)
+            with self._told():
+                filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+                with filesystem.open_output_stream(path) as stream:
+                    stream.write(content)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         partial = f"{path}.partial"
@@ -77,25 +100,33 @@ class Folder:
         Path(partial).replace(path)
 
     def exists(self, name: str) -> bool:
-        return self._open()[0].get_file_info(self.path(name)).type != fs.FileType.NotFound
+        return self._info(name).type != fs.FileType.NotFound
 
     def size(self, name: str) -> int | None:
         """Bytes, or None when there is no such file."""
-        info = self._open()[0].get_file_info(self.path(name))
+        info = self._info(name)
         return info.size if info.type == fs.FileType.File else None
 
     def delete(self, name: str) -> None:
-        self._open()[0].delete_file(self.path(name))
+        with self._told():
+            self._open()[0].delete_file(self.path(name))
 
     def remove(self, name: str) -> None:
         """A folder in this one, with all that is in it."""
-        self._open()[0].delete_dir(self.path(name))
+        with self._told():
+            self._open()[0].delete_dir(self.path(name))
+
+    def _info(self, name: str) -> fs.FileInfo:
+        with self._told():
+            return self._open()[0].get_file_info(self.path(name))
 
     def names(self, under: str = "", suffix: str = "") -> Iterator[str]:
         """Every file below `under`, sorted, as names relative to this folder."""
         selector = fs.FileSelector(self.path(under), recursive=True, allow_not_found=True)
         root = self.path() + "/"
-        files = (f.path for f in self._open()[0].get_file_info(selector) if f.type == fs.FileType.File)
+        with self._told():
+            infos = self._open()[0].get_file_info(selector)
+        files = (f.path for f in infos if f.type == fs.FileType.File)
         return iter(sorted(f.removeprefix(root) for f in files if f.endswith(suffix)))
 
 

@@ -5,8 +5,10 @@ and written down. So a vector does not depend on how many actors there are, and 
 parts that are missing. What travels is a part's number: the actors read the texts themselves.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,9 @@ class Work:
     folders: tuple[Folder, ...]  # of the corpora; the parts, and at the end the vectors, stand in the first
     encoder: str
     reports: int = 2048  # of a part
+    stands: str = field(
+        default_factory=os.getcwd
+    )  # where the command was given: a relative encoder is named from there
 
     def parts(self, distinct: Sequence[str]) -> list[Sequence[str]]:
         return [distinct[start : start + self.reports] for start in range(0, len(distinct), self.reports)]
@@ -93,6 +98,8 @@ class _Part:
     """The encoder, loaded once, and the texts."""
 
     def __init__(self, work: Work, name: str, device: str) -> None:
+        if Path(work.stands).is_dir():
+            os.chdir(work.stands)
         torch.set_num_threads(1)  # sums in another order would be other sums
         self.home, self.name = work.folders[0], name
         self.parts = work.parts(in_order(texts(work.folders)))

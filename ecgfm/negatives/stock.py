@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float64
 
@@ -39,6 +40,7 @@ class Stock:
     def open(how: Farthest | Band, folders: Sequence[Folder], shares: Sequence[int], home: Folder) -> "Stock":
         """With the vectors that jobs/negatives.py wrote beside the shards; vectors by words are made in `home`, the
         run's folder, where they are not there."""
+        check_reports(folders)
         said = texts(folders)
         name = file_name(how.encoder, said)
         found = [folder for folder in (*folders, home) if folder.exists(name)]
@@ -79,6 +81,17 @@ def texts(folders: Sequence[Folder]) -> list[str]:
     return [
         text for folder in folders for text in shards.table(folder, "reports.parquet", ["text"])["text"].to_pylist()
     ]
+
+
+def check_reports(folders: Sequence[Folder]) -> None:
+    """That training meets reports to choose among."""
+    tables = [shards.table(folder, "reports.parquet", ["text", "train"]) for folder in folders]
+    met = {text for table in tables for text in table.filter(pc.field("train") > 0)["text"].to_pylist()}
+    if len(met) < 2:
+        raise ValueError(
+            f"training meets {len(met)} different reports in {', '.join(map(str, folders))}, and false ones are chosen "
+            "among two or more: give other shards, or methods that ask for none (merit, fingerprint, crossl, dense)"
+        )
 
 
 def use(folders: Sequence[Folder], shares: Sequence[int]) -> Float64[np.ndarray, " report"]:

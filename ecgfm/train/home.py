@@ -71,6 +71,11 @@ class Home:
             self._still_ours()
             self._checkpoints.check()
 
+    def written(self) -> None:
+        """Waits until the last checkpoint is whole."""
+        if self._checkpoints:
+            self._checkpoints.wait()
+
     def improves(self, figures: Mapping[str, float]) -> bool:
         return self._checkpoints is not None and self._checkpoints.improves(figures)
 

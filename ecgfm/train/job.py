@@ -15,7 +15,7 @@ import tyro
 from ecgfm import geometry
 from ecgfm.data.plan import Position
 from ecgfm.data.reader import Reader
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 from ecgfm.negatives.stock import Ask, Stock
 from ecgfm.run import Resources, Run
 from ecgfm.train import feed
@@ -35,7 +35,8 @@ class WriteError(RuntimeError):
     """A run's folder that cannot be written to."""
 
 
-EXPECTED = (FileNotFoundError, ValueError, ClaimedError, CheckpointError, StoppedError, WriteError)  # say what to do
+# These say what to do.
+EXPECTED = (FileNotFoundError, StoreError, ValueError, ClaimedError, CheckpointError, StoppedError, WriteError)
 Watching = Callable[[Run, Engine], Mapping[str, Watcher]]
 Read = Callable[[Reader, int, Position, int, int], Stream]  # to batch `stop`, from a position, of rank and workers
 _HELD_OUT = 8  # batches, or as many as the held-out records fill
@@ -160,7 +161,7 @@ def _check_best(best: str, watchers: Collection[str], model: Pretraining) -> Non
 
 
 def _engine(job: Job, model: Pretraining) -> Engine:
-    resources, device = job.resources, _device(job.resources.device)
+    resources, device = job.resources, _device(job.resources)
     if resources.engine == "torch":
         return TorchEngine(model, model.groups(), job.run.optimizer, device, resources.precision)
     from ecgfm.train.zero import DeepSpeedEngine  # only where it is used: it takes seconds
@@ -169,9 +170,16 @@ def _engine(job: Job, model: Pretraining) -> Engine:
     return DeepSpeedEngine(*given, stage=resources.stage)
 
 
-def _device(asked: str) -> str:
-    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
+def _device(resources: Resources) -> str:
+    there = torch.cuda.is_available()
+    if resources.device == "cpu" or (resources.device == "auto" and not there):
         return "cpu"
+    if not there:
+        raise ValueError(
+            f"--resources.device cuda: torch {torch.__version__} finds no GPU on this node; install its CUDA build, or "
+            "take cpu"
+        )
+    torch.backends.cudnn.allow_tf32 = resources.precision != "fp32"  # else convolutions round to 10 bits
     device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     torch.cuda.set_device(device)
     return device

@@ -85,18 +85,24 @@ class Tracker:
     def __init__(self, folder: Folder, project: str, recipe: Mapping[str, Any]) -> None:
         try:
             import wandb
+            from wandb.errors import Error
         except ImportError:
             raise ValueError(f"--cadence.wandb {project}: the package is not there: pip install wandb") from None
         quiet = {"console": "off", "disable_git": True, "disable_code": True, "silent": True}
-        self.run = wandb.init(
-            project=project,
-            name=folder.name,
-            id=hashlib.sha256(folder.uri.encode()).hexdigest()[:16],  # a run that goes on is the same one there
-            resume="allow",
-            config=dict(recipe),
-            dir=folder.path("") if folder.is_local else tempfile.mkdtemp(),
-            settings=wandb.Settings(**quiet, host="", x_disable_meta=True, x_disable_stats=True),
-        )
+        try:
+            self.run = wandb.init(
+                project=project,
+                name=folder.name,
+                id=hashlib.sha256(folder.uri.encode()).hexdigest()[:16],  # a run that goes on is the same one there
+                resume="allow",
+                config=dict(recipe),
+                dir=folder.path("") if folder.is_local else tempfile.mkdtemp(),
+                settings=wandb.Settings(**quiet, host="", x_disable_meta=True, x_disable_stats=True),
+            )
+        except Error as error:
+            raise ValueError(
+                f"--cadence.wandb {project}: {error}; `wandb login`, WANDB_API_KEY or WANDB_MODE=offline"
+            ) from error
         self.run.define_metric("*", step_metric="step")
 
     def append(self, row: Row) -> None:

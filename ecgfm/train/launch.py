@@ -37,8 +37,9 @@ from ecgfm.run import Resources
 from ecgfm.train.ended import START, broken, is_lost, not_led, said
 from ecgfm.train.feed import Stream
 from ecgfm.train.job import EXPECTED, Job, Means, Watching, work
+from ecgfm.train.patience import group_timeout
 
-_START = 600.0  # seconds that workers may take to start and to find each other
+_START = 600.0  # seconds that workers may take to start
 _GPU = 0.9  # of one, so that no two share it and the service of false reports finds room beside
 _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # how soon a death is seen, and how long a second report would wait
@@ -68,7 +69,7 @@ def launch(job: Job, watching: Watching) -> None:
             scaling_config=ScalingConfig(
                 num_workers=resources.workers, use_gpu=resources.device == "cuda", resources_per_worker=each
             ),
-            torch_config=TorchConfig(timeout_s=round(_START)),
+            torch_config=TorchConfig(timeout_s=round(group_timeout(resources.patience))),
             run_config=RunConfig(
                 name=f"{Folder(job.to).name}-{uuid.uuid4().hex[:8]}", storage_path=scratch, failure_config=_ONCE
             ),

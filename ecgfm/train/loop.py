@@ -34,6 +34,10 @@ class StoppedError(RuntimeError):
     """A step whose figures are not finite."""
 
 
+class NotWatchedError(ValueError):
+    """No watcher finds the figure by which the best checkpoint is chosen."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Another run's checkpoint to begin from: all of it, or its towers."""
@@ -88,7 +92,7 @@ def train(
                     figures = engine.step(loss, terms, share)
             except NonFiniteError as error:  # nothing was updated
                 clock.long()
-                home.save(place, engine.state(), {})
+                keep(home, engine, place)
                 raise stopped(place, failure.explain(engine, batch, seed, run.corpora)) from error
             place = Place(place.step + 1, position)
             meter.step(place.step, {**figures, "rate": share})
@@ -100,8 +104,8 @@ def train(
                     found = watch(watchers, place.step, engine.model)
                     check_best(run.cadence.best, found)
                 except Exception as error:  # what was learnt is not lost with it
-                    if engine.workers == 1 or isinstance(error, ValueError):  # which all processes come to alike
-                        home.save(place, engine.state(), {})
+                    if engine.workers == 1 or isinstance(error, NotWatchedError):  # which all processes come to alike
+                        keep(home, engine, place)
                     raise
                 meter.watched(place.step, found)
                 report({"step": place.step, **figures, **found})
@@ -113,6 +117,14 @@ def train(
             if place.step < run.steps:
                 clock.short()
     return place
+
+
+def keep(home: Home, engine: Engine, place: Place) -> None:
+    """Save before an error ends all processes: none goes on to its end, and takes the first with it, until it is
+    written."""
+    home.save(place, engine.state(), {})
+    home.written()
+    engine.agree(0)
 
 
 def restore(run: Run, engine: Engine, folder: Folder, origin: Origin | None, inputs: Mapping[str, str]) -> Place:
@@ -172,7 +184,7 @@ def check_best(best: str, known: Collection[str]) -> None:
     if best not in known:
         near = get_close_matches(best, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-        raise ValueError(f"--cadence.best: no watcher finds {best!r}; {hint}")
+        raise NotWatchedError(f"--cadence.best: no watcher finds {best!r}; {hint}")
 
 
 def held_out(engine: Engine, batches: Callable[[], Iterable[tuple[Batch, Position]]]) -> Watcher:

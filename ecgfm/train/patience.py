@@ -10,6 +10,13 @@ import faulthandler
 from types import TracebackType
 
 LONGER = 10  # times as long may a start, a save or an evaluation take
+_START = 600.0  # seconds that processes may take to start and to find each other
+_FOR_EVER = 30 * 86_400.0  # a group of processes has to have a limit
+
+
+def group_timeout(seconds: float | None) -> float:
+    """How long the processes of a group wait for each other: no less than the first may take by itself."""
+    return max(_START, LONGER * seconds) if seconds else _FOR_EVER
 
 
 class Patience:

@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from made import make
 
 from ecgfm.data import reader, shards
-from ecgfm.data.storage import Folder, lasting
+from ecgfm.data.storage import Folder, StoreError, lasting
 from ecgfm.run import Frame
 
 
@@ -95,3 +96,20 @@ def test_shards_in_an_object_store_are_those_on_disk(local_ray: None, made_shard
     ]
     assert all((a == b).all() for a, b in zip(*read, strict=True))
     assert len(np.unique(np.concatenate([r.numpy() for r in read[0]]))) > 50
+
+
+def test_a_store_that_cannot_be_asked_is_named_without_its_keys(bucket: str) -> None:
+    away = Folder(bucket.replace("@bucket/", "@nobody-has-this/"))
+    with pytest.raises(StoreError, match="nobody-has-this/folder cannot be reached, or not with these rights") as caught:
+        away.write("a", b"1")
+    assert "test:test" not in str(caught.value)
+
+
+def test_a_damaged_shard_is_named(made_shards: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(made_shards, tmp_path / "shards"))
+    shard = next(copied.glob("train-*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(
+        ValueError, match=rf"{shard.name} cannot be read .*: if `ecgfm verify .*--repair makes it again"
+    ):
+        shards.read(Folder(str(copied)), shard.name, [0])

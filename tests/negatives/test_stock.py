@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,15 @@ def test_a_key_is_of_all_that_decides_an_answer(folders: list[Folder], tmp_path:
     assert len(keys) == 5
     with pytest.raises(ValueError, match="have changed since the run was started"):
         first.choice()
+
+
+def test_without_two_reports_nothing_can_be_chosen(folders: list[Folder], tmp_path: Path) -> None:
+    """Nor are vectors asked for that could not be made."""
+    said = pq.read_table(folders[0].path("reports.parquet"))
+    silent = Folder(str(shutil.copytree(folders[0].path(), tmp_path / "silent")))
+    pq.write_table(
+        said.set_column(said.schema.get_field_index("train"), "train", [0 * said["train"].to_numpy()]),
+        silent.path("reports.parquet"),
+    )
+    with pytest.raises(ValueError, match=r"training meets 0 different reports in .*silent, and false ones"):
+        Stock.open(Band(), [silent], [1], Folder(str(tmp_path)))

@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ecgfm import recipes
-from ecgfm.train.job import EXPECTED, Job, Means, WriteError, work
+from ecgfm.run import Resources
+from ecgfm.train.job import EXPECTED, Job, Means, WriteError, _device, work
 
 RUN = recipes.find(["dbeta_tiny"])
 HANGS = """
@@ -68,3 +70,21 @@ def test_what_is_not_written_is_said_of_the_run(
     with pytest.raises(WriteError if said else OSError, match=said):
         work(Job(RUN, (), "/runs/new@1"), Means(fails, fails, fails, None), lambda run, engine: {})
     assert WriteError in EXPECTED
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"--resources.device cuda: torch .* finds no GPU on this node"):
+        _device(Resources(device="cuda"))
+
+
+def test_in_fp32_no_convolution_rounds_to_ten_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        for precision, rounds in (("fp32", False), ("bf16", True)):
+            assert _device(Resources(device="cuda", precision=precision)) == "cuda:0"
+            assert torch.backends.cudnn.allow_tf32 is rounds
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

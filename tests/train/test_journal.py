@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ecgfm.data.storage import Folder
@@ -68,3 +69,12 @@ def test_weights_and_biases_is_told_figures_and_nothing_of_the_machine(
         assert b"toy/loss" in told
         assert b"run@1" in told
         assert str(tmp_path).encode() not in told
+
+
+def test_a_tracker_that_lets_nobody_in_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(**_: object) -> None:
+        raise wandb.errors.UsageError("No API key configured")
+
+    monkeypatch.setattr(wandb, "init", refuses)
+    with pytest.raises(ValueError, match=r"--cadence.wandb ecg: No API key configured; `wandb login`, WANDB_API_KEY"):
+        Tracker(Folder(str(tmp_path / "run@1")), "ecg", {})

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ecgfm.data.plan import Position
 from ecgfm.data.storage import Folder
 from ecgfm.run import Resources, override
 from ecgfm.train.checkpoint import CheckpointError, Checkpoints, newest, steps
+from ecgfm.train.engine import Engine
 from ecgfm.train.lock import ClaimedError
 from ecgfm.train.loop import OpenStream, Origin, StoppedError, Watcher, restore, train
 from ecgfm.train.patience import Patience
@@ -153,6 +155,66 @@ def test_a_watcher_that_fails_costs_no_steps(tmp_path: Path) -> None:
         assert steps(Folder(str(tmp_path / name))) == [5, 10]
 
 
+def test_a_watcher_that_fails_in_one_process_has_no_other_wait_for_it(tmp_path: Path) -> None:
+    """Whatever the error's type: to save, all would have to take part, and the others know nothing of it."""
+    in_processes(2, fails_alone, tmp_path)
+
+
+def fails_alone(folder: Path) -> None:
+    made, asked = engine(dropout=0), []
+    state, made.agree = made.state, lambda value: value  # the first would wait for the second, which has ended
+    made.state = lambda: asked.append(1) or state()
+
+    def sees(step: int, model: torch.nn.Module) -> dict[str, float]:
+        if made.rank == 1:
+            raise ValueError("a damaged shard")
+        return {"loss": 1.0}
+
+    home, watchers = Folder(str(folder)), {"held-out": sees}
+    with pytest.raises(ValueError, match="a damaged shard") if made.rank else nullcontext():
+        train(
+            replace(RUN, steps=10),
+            made,
+            lambda position, _: parted(made, position, 10),
+            home,
+            watchers,
+            resources=Resources(),
+            inputs={},
+        )
+    assert len(asked) == (1 if made.rank else 2)  # at steps 5 and 10
+
+
+@pytest.mark.slow
+def test_what_is_saved_before_an_error_is_written_before_any_process_ends(tmp_path: Path) -> None:
+    in_processes(2, stops_slowly, tmp_path)
+
+
+def stops_slowly(folder: Path) -> None:
+    """A write takes seconds, and the process that does not write is the first to end."""
+    made, write = engine(dropout=0), Folder.write
+
+    def slow(home: Folder, name: str, content: bytes) -> None:
+        time.sleep(2.0 if name.endswith("model.safetensors") else 0.0)
+        write(home, name, content)
+
+    def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
+        for batch, after in parted(made, position, 30):
+            yield (replace(batch, scale=batch.scale * float("nan")) if after.batch == 8 else batch), after
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Folder, "write", slow)
+        with pytest.raises(StoppedError):
+            start(folder, open_stream=open_stream, made=made)
+        if made.rank == 1:
+            assert steps(Folder(str(folder))) == [5, 7]
+
+
+def parted(made: Engine, position: Position, stop: int) -> Iterator[tuple[Batch, Position]]:
+    part = slice(made.rank * BATCH // 2, (made.rank + 1) * BATCH // 2)
+    for index in range(position.batch, stop):
+        yield world_batch(index)[part], Position(index + 1)
+
+
 def test_a_non_finite_step_is_saved_and_named(tmp_path: Path) -> None:
     def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
         for batch, after in stream(position):
@@ -239,11 +301,9 @@ def test_on_another_number_of_processes_it_goes_on(tmp_path: Path) -> None:
 
 def half(folder: Path) -> None:
     made = engine(dropout=0)
-    part = slice(made.rank * BATCH // 2, (made.rank + 1) * BATCH // 2)
 
     def open_stream(position: Position, count: int) -> Iterator[tuple[Batch, Position]]:
-        for index in range(position.batch, 18):
-            yield world_batch(index)[part], Position(index + 1)
+        yield from parted(made, position, 18)
         raise StopError
 
     try:

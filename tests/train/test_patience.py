@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from ecgfm.train.patience import group_timeout
+
 SCRIPT = """
 import time
 from ecgfm.train.patience import Patience
@@ -32,3 +34,8 @@ def test_a_process_that_stands_still_is_ended(seconds: float | None, step: float
     assert ("Timeout" in done.stderr) == (not ends)
     assert ("time.sleep" in done.stderr or "<string>" in done.stderr) == (not ends)  # where it stood
     assert time.monotonic() - start < 60
+
+
+def test_a_group_waits_as_long_as_its_first_process_may_take() -> None:
+    assert [group_timeout(seconds) for seconds in (1.0, 300.0)] == [600.0, 3000.0]
+    assert group_timeout(None) > 86_400
