@@ -100,7 +100,9 @@ def test_shards_in_an_object_store_are_those_on_disk(local_ray: None, made_shard
 
 def test_a_store_that_cannot_be_asked_is_named_without_its_keys(bucket: str) -> None:
     away = Folder(bucket.replace("@bucket/", "@nobody-has-this/"))
-    with pytest.raises(StoreError, match="nobody-has-this/folder cannot be reached, or not with these rights") as caught:
+    with pytest.raises(
+        StoreError, match="nobody-has-this/folder cannot be reached, or not with these rights"
+    ) as caught:
         away.write("a", b"1")
     assert "test:test" not in str(caught.value)
 
