@@ -19,7 +19,6 @@ from claims import (
     DRAWS,
     Found,
     Setting,
-    all_sized,
     areas,
     before_the_map,
     corpus,
@@ -85,13 +84,12 @@ def main(claim: Claim) -> None:
     examined = read(task)
     look = partial(examined_by, examined)
     made = {name: with_text(recipes.find([f"{name}_{claim.recipe}"]), claim, where) for name in (TOGETHER, *ALONE)}
-    runs = all_sized(made, claim)
-    found = train_all(made, claim, where, look)
-    for name in ALONE:
-        steps = as_dear(claim, made[name], made[TOGETHER])
-        longer, called = replace(claim, steps=steps), f"{name}, {steps} steps"
-        runs[called] = sized(made[name], longer, 0)
-        found |= train_all({called: made[name]}, longer, where, look)
+    dear = {name: as_dear(claim, made[name], made[TOGETHER]) for name in ALONE}
+    called = {name: f"{name}, {steps} steps" for name, steps in dear.items()}
+    longer = {called[name]: steps for name, steps in dear.items()}
+    made |= {called[name]: made[name] for name in ALONE}
+    runs = {name: sized(arm, replace(claim, steps=longer.get(name, claim.steps)), 0) for name, arm in made.items()}
+    found = train_all(made, claim, where, look, longer)
     picture = {"side by side": side_by_side(found)}
     found |= landmarks(examined, task, made[TOGETHER], claim, "{}, AUC".format)
     against = dict.fromkeys([name for name in runs if name != TOGETHER], TOGETHER)

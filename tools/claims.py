@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -99,12 +100,21 @@ def with_text(run: Run, setting: Setting, where: str) -> Run:
     return override(run, {"towers.text.name": str(folder), "words": longest})
 
 
-def train_all(arms: Mapping[str, Run], setting: Setting, where: str, examine: Examine) -> dict[str, list[Found]]:
-    """Every arm with every seed; one that was examined before is read. An arm of which a run failed is left out."""
+def train_all(
+    arms: Mapping[str, Run],
+    setting: Setting,
+    where: str,
+    examine: Examine,
+    steps: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, list[Found]]:
+    """Every arm with every seed; one that was examined before is read. An arm of which a run failed is left out.
+
+    `steps` are those of arms that make others than the rest.
+    """
     chosen = {name: run for name, run in arms.items() if not setting.arms or name in setting.arms}
     found: dict[str, list[Found]] = {name: [] for name in chosen}
     for seed in range(setting.seeds):
-        runs = {name: sized(arm, setting, seed) for name, arm in chosen.items()}
+        runs = {n: sized(arm, replace(setting, steps=steps.get(n, setting.steps)), seed) for n, arm in chosen.items()}
         lacking = [name for name, run in runs.items() if _known(home_of(setting, name, seed), run, where) is None]
         trials = {name: Trial(_called(name, seed), {}, runs[name]) for name in lacking}
         failed = train([*trials.values()], setting, where)

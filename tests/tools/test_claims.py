@@ -90,21 +90,22 @@ def test_arms_are_trained_and_examined_once(made_shards: Path, tmp_path: Path, c
     def examine(run: Run, model: Pretraining) -> Found:
         assert not model.training
         tempfile.mkstemp(dir=looked)
-        return {"share": [run.objectives["fingerprint"].tokens], "seed": [float(run.seed)]}
+        return {"share": [run.objectives["fingerprint"].tokens], "seed": [float(run.seed)], "steps": [float(run.steps)]}
 
     bad = {"bad": override(base, {"optimizer.rates": dict.fromkeys(base.optimizer.rates, 1e38)})}
     few = replace(setting, seeds=1, rate=1e38, to="bad@1")
     assert train_all(bad, few, where, examine) == {}
     assert re.search(r"bad-0 is left out: .*not finite", capsys.readouterr().err)
-    found = train_all(arms, setting, where, examine)
+    longer = {"hidden, more": 6}
+    found = train_all(arms, setting, where, examine, longer)
     spent = [one.pop("minutes") for some in found.values() for one in some]
     assert all(0 < minutes < 1 for (minutes,) in spent)
     assert found == {
-        "plain": [{"share": [0.6], "seed": [0.0]}, {"share": [0.6], "seed": [1.0]}],
-        "hidden, more": [{"share": [0.75], "seed": [0.0]}, {"share": [0.75], "seed": [1.0]}],
+        "plain": [{"share": [0.6], "seed": [seed], "steps": [4.0]} for seed in (0.0, 1.0)],
+        "hidden, more": [{"share": [0.75], "seed": [seed], "steps": [6.0]} for seed in (0.0, 1.0)],
     }
     assert len([*looked.iterdir()]) == 4
-    again = train_all(arms, setting, where, examine)
+    again = train_all(arms, setting, where, examine, longer)
     assert [one.pop("minutes") for some in again.values() for one in some] == spent
     assert again == found
     assert [*train_all(arms, replace(setting, arms=("plain",)), where, examine)] == ["plain"]
