@@ -137,11 +137,13 @@ def main(command: tyro.conf.Positional[tuple[str, ...]], /, cpus: int = 2, store
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
     with Cluster(cpus, store) as cluster:
-        running = subprocess.Popen(command, env=cluster.environment)
+        running, stopped = subprocess.Popen(command, env=cluster.environment), 0
         try:
             while True:
-                with suppress(KeyboardInterrupt):
-                    return running.wait()
+                try:
+                    return running.wait() or stopped
+                except KeyboardInterrupt:  # a second one may lose what the command ended with, which then reads as 0
+                    stopped = 128 + signal.SIGINT
         finally:
             running.terminate()  # nothing where it has ended
 
