@@ -58,11 +58,11 @@ class Reader:
         start = np.searchsorted(chunks, rows // manifest.chunk) * manifest.chunk  # where a row's chunk begins
         for i, row, u in zip(index, table.take(start + rows % manifest.chunk).to_pylist(), where, strict=True):
             ecg = shards.signal(row)
-            start = transforms.begins(ecg, self.frame, float(u))
-            _put(block, "", int(i), ecg, self.frame, start)
+            second = transforms.begins(ecg, self.frame, float(u))
+            _put(block, "", int(i), ecg, self.frame, second)
             for kind in self.kinds:
                 if channels := shards.channels(row, kind):
-                    _put(block, f"{kind}/", int(i), channels, self.frame.of(kind), start)
+                    _put(block, f"{kind}/", int(i), channels, self.frame.of(kind), second)
             block["subject"][i] = corpus << 32 | row["subject"]
             block["report"][i] = row["report"] + before if row["report"] >= 0 else -1
 

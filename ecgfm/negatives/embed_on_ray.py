@@ -30,9 +30,7 @@ class Work:
     folders: tuple[Folder, ...]  # of the corpora; the parts, and at the end the vectors, stand in the first
     encoder: str
     reports: int = 2048  # of a part
-    stands: str = field(
-        default_factory=os.getcwd
-    )  # where the command was given: a relative encoder is named from there
+    stands: str = field(default_factory=os.getcwd)  # where a relative encoder is named from
 
     def parts(self, distinct: Sequence[str]) -> list[Sequence[str]]:
         return [distinct[start : start + self.reports] for start in range(0, len(distinct), self.reports)]
