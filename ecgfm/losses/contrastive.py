@@ -112,7 +112,7 @@ def _contrast(
     """The sum over the rows of `x` against the `y` of all ranks."""
     precision = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
-        parts = (part.to(precision) for part in (x, gather(y), scale, bias))
+        parts = x.to(precision), gather(y.to(precision)), scale.to(precision), bias.to(precision)
         return _Contrast.apply(*parts, labels, cost, chunk)
 
 

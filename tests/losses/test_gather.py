@@ -72,3 +72,21 @@ def test_ranks_are_one_batch(count: int) -> None:
             torch.testing.assert_close((part[name][3], part[name][4]), (scale, bias))
         torch.testing.assert_close(torch.cat([part[name][1] for part in parts]), x)
         torch.testing.assert_close(torch.cat([part[name][2] for part in parts]), y)
+
+
+def rounded(to: torch.dtype) -> tuple[Tensor, ...]:
+    """The gradients of this rank's rows, of inputs that bf16 holds, in this precision."""
+    part = slice(rank() * ROWS // world(), (rank() + 1) * ROWS // world())
+    own = {name: value[part] for name, value in inputs().items()}
+    labels = contrastive.pair_labels(*(own[name] for name in ("report", "subject") * 2), own["swapped"], False)
+    leaves = [own[name].bfloat16().to(to).requires_grad_() for name in ("x", "y")]
+    (contrastive.sigmoid(*leaves, labels) / world()).backward()
+    return tuple(leaf.grad for leaf in leaves if leaf.grad is not None)
+
+
+def test_gradients_in_bf16_are_summed_over_ranks_before_they_are_rounded() -> None:
+    exact, parts = rounded(torch.float64), ranks.run(3, rounded, torch.bfloat16)
+    for side, expected in enumerate(exact):
+        found = torch.cat([part[side] for part in parts])
+        assert found.dtype == torch.bfloat16
+        torch.testing.assert_close(found.double(), expected, rtol=1.01 * 2**-8, atol=0)  # half of the last of 8 bits
