@@ -98,6 +98,8 @@ def _pretrain(asked: Asked, there: int) -> None:
     if asked.dry_run:
         print(describe(job.run, job.resources, *_speed(asked)))
         return
+    if not asked.watch:
+        log.info("neither zero-shot nor a probe is watched: --watch CORPUS/SET names labels to watch them by")
     uris = [Folder(uri).uri for uri in asked.watch_shards or asked.shards]
     watching = partial(watchers, uris, asked.watch)
     if job.resources.launcher == "ray":

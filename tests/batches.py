@@ -95,7 +95,14 @@ def fill_padding(batch: Batch, signal: int, scale: float, words: int) -> Batch:
     changed["scale"][~batch.leads] = changed["offset"][~batch.leads] = scale
     for name, count in (("words", batch.word_count), ("far_words", batch.far_word_count)):
         changed[name][torch.arange(batch.words.shape[1]) >= count[:, None]] = words
-    return replace(batch, **changed)
+    others = {kind: _fill(channels, signal, scale) for kind, channels in batch.others.items()}
+    return replace(batch, **changed, others=others)
+
+
+def _fill(channels: Channels, signal: int, scale: float) -> Channels:
+    past, away = torch.arange(channels.signal.shape[2]) >= channels.length[:, None, None], ~channels.leads
+    sizes = {name: torch.where(away, scale, getattr(channels, name)) for name in ("scale", "offset")}
+    return channels._replace(signal=torch.where(past | away[:, :, None], signal, channels.signal), **sizes)
 
 
 def reorder(batch: Batch, rows: Iterable[int]) -> Batch:

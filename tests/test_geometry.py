@@ -215,7 +215,7 @@ def held_out() -> Iterator[tuple[Batch, Position]]:
 
 
 def watched(text: str) -> dict[str, float]:
-    return loop.watch({"geometry": geometry.watch(held_out)}, 7, model(text))
+    return loop.watch({"geometry": geometry.watch(held_out)}, 7, model(text))[0]
 
 
 def test_what_is_watched(text_model: str) -> None:
@@ -238,5 +238,6 @@ def test_without_reports(text_model: str) -> None:
     towers = replace(tiny(text_model), text=None)
     torch.manual_seed(0)
     silent = Pretraining(towers, {"fingerprint": fingerprint.Config()})
-    names = {name.rpartition("/")[0] for name in loop.watch({"geometry": geometry.watch(held_out)}, 0, silent)}
+    found, _ = loop.watch({"geometry": geometry.watch(held_out)}, 0, silent)
+    names = {name.rpartition("/")[0] for name in found}
     assert names == {"geometry/fingerprint"}

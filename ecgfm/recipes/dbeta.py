@@ -33,10 +33,10 @@ def dbeta_paper() -> Run:
     ones with an AUC of 0.65 to 0.72 (ecgfm/negatives/README.md). `dbeta` chooses otherwise.
 
     Not to the letter: a row shows a false report with a chance of one half, where the paper shows half of the batch
-    one; one lead of those there always stays; a report ends after 256 words, the code's after 254; parameters of one
-    dimension have no decay; a lead that is missing or hidden is told by an embedding; no dropout falls inside
-    attention; the maps of the three heads begin as their width asks, those of encoder and fusion with 0.02
-    (ecgfm.model.config.PAPER).
+    one; words and signal are learnt from rows that read their own report, the code's from all; one lead of those there
+    always stays; a report ends after 256 words, the code's after 254; parameters of one dimension have no decay; a lead
+    that is missing or hidden is told by an embedding; no dropout falls inside attention; the maps of the three heads
+    begin as their width asks, those of encoder and fusion with 0.02 (ecgfm.model.config.PAPER).
     """
     return Run(
         towers=PAPER,

@@ -1,8 +1,8 @@
 """What made a step's figures non-finite: which terms, and which records.
 
-The step is run again without an update, one record of each process at a time. All processes do so together, as losses
-may gather. A term that looks across processes is non-finite on all of them for one bad record, so with W processes up
-to W records can be named for one.
+The step is run again without an update, one record of each process at a time, and that twice over, as the variance of
+one is not finite. All processes do so together, as losses may gather. A term that looks across processes is non-finite
+on all of them for one bad record, so with W processes up to W records can be named for one.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def explain(engine: Engine, batch: Batch, seed: int, corpora: Mapping[str, int])
     bad = [name for name, sound in zip(whole, everywhere, strict=True) if sound < 1]
     if not bad:
         return "the gradient as a whole, though that of each term is finite"
-    alone = [_sound(engine, batch[row : row + 1], seed) for row in range(len(batch))]
+    alone = [_sound(engine, batch[torch.tensor((row, row))], seed) for row in range(len(batch))]
     guilty = torch.tensor([not all(sound[name] for name in bad) for sound in alone])
     records = _gather(engine, torch.where(guilty, batch.record, -1))
     named = [record for record in records if record >= 0]

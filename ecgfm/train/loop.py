@@ -4,6 +4,7 @@ It knows no Ray, no DeepSpeed and no objective: the engine, the stream and the w
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -101,13 +102,13 @@ def train(
             if watchers and due(place.step, run.cadence.evaluate, run.steps):
                 clock.long()
                 try:
-                    found = watch(watchers, place.step, engine.model)
+                    found, took = watch(watchers, place.step, engine.model)
                     check_best(run.cadence.best, found)
                 except Exception as error:  # what was learnt is not lost with it
                     if engine.workers == 1 or isinstance(error, NotWatchedError):  # which all processes come to alike
                         keep(home, engine, place)
                     raise
-                meter.watched(place.step, found)
+                meter.watched(place.step, {**found, **took})
                 report({"step": place.step, **figures, **found})
                 best = bool(engine.agree(home.improves(found)))
             if best or due(place.step, run.cadence.save, run.steps):
@@ -170,13 +171,17 @@ def _latest(engine: Engine, folder: Folder) -> tuple[Place, State] | None:
     return found[:2] if found else load(folder, step)
 
 
-def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> dict[str, float]:
-    """The watchers' figures. All processes take part, as a loss may gather."""
+def watch(watchers: Mapping[str, Watcher], step: int, model: nn.Module) -> tuple[dict[str, float], dict[str, float]]:
+    """The watchers' figures, and the seconds that each took. All processes take part, as a loss may gather."""
     model.eval()
+    found, took = {}, {}
     with torch.no_grad():
-        found = {f"{name}/{key}": value for name, see in watchers.items() for key, value in see(step, model).items()}
+        for name, see in watchers.items():
+            begun = time.perf_counter()
+            found |= {f"{name}/{key}": value for key, value in see(step, model).items()}
+            took[f"time/watch/{name}"] = time.perf_counter() - begun
     model.train()
-    return found
+    return found, took
 
 
 def check_best(best: str, known: Collection[str]) -> None:

@@ -103,6 +103,25 @@ def test_run_again_it_goes_on_and_repeats_nothing(swept: Path, words: list[str])
     assert sweep(*again, "--batch", "16") == 1  # the folder holds another recipe
 
 
+def test_killed_as_a_whole_it_goes_on_with_the_same_command(words: list[str], tmp_path: Path) -> None:
+    """At once: what was left behind of its trials may still hold their folders for a moment."""
+    given = [*words, "--to", str(tmp_path), "--over", f"{HEADS}=1e-3", "--cadence.log", "1", "--steps", "60"]
+    command = [sys.executable, str(REPOSITORY / "jobs" / "sweep.py"), *given]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    trial, end = tmp_path / GOOD, time.monotonic() + 240
+    while not steps(Folder(str(trial))) and time.monotonic() < end:
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout
+    assert trials(tmp_path)[GOOD]["state"] == "finished"
+    began = launches(tmp_path)[GOOD]
+    assert len(began) == 2
+    assert 3 <= began[1] < 60
+    assert [row["step"] for row in rows(Folder(str(trial))) if "loss" in row] == [*range(1, 61)]
+
+
 def test_asha_gives_up_what_does_worse_and_it_stays_given_up(swept: Path, words: list[str]) -> None:
     # one at a time: the good one, which is finished, is heard of first
     given = [*words, "--to", str(swept), "--over", f"{HEADS}=1e-3,0.5", "--resources.trainer-cpus", "2"]

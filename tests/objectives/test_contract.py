@@ -21,18 +21,28 @@ from ecgfm.objectives import find, names
 from ecgfm.train.pretraining import Pretraining
 
 ROWS = 8
+OWN = {"crossl+own": {"own": True}}  # an encoder for each group, which no other method has
+FORMS = OWN | {  # other ways through a method, which are held to what padding and several ranks may not change
+    "crossl+random": {"masking": "random"},
+    "crossl+temporal": {"masking": "temporal"},
+    "dbeta+published": {"published_ets": True},
+    "dense+joint": {"of": "joint"},
+    "dense+text": {"of": "text"},
+    "fingerprint+slots": {"terms": {"mem": 1.0, "kept": 1.0, "tcr": 0.02, "slots": 0.02}},
+    "merit+sigmoid": {"loss": "sigmoid"},
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "method" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--objective", default=None)
-        metafunc.parametrize("method", [chosen] if chosen else [*names(), "crossl+own"])
+    chosen = metafunc.config.getoption("--objective", default=None)
+    for fixture, forms in (("method", OWN), ("form", FORMS)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, [chosen] if chosen else [*names(), *forms])
 
 
 def config(method: str) -> Any:
-    """Of "crossl+own", with `own` set: other encoders, that no other method has."""
-    name, _, flag = method.partition("+")
-    return replace(find(name).Config(), **{flag: True}) if flag else find(name).Config()
+    """Of a method as it is, or of one of its forms."""
+    return replace(find(method.partition("+")[0]).Config(), **FORMS.get(method, {}))
 
 
 def build(method: str, text: str) -> Pretraining:
@@ -94,8 +104,8 @@ def test_same_seed_same_loss(method: str, text_model: str) -> None:
     assert first != terms(model, seed=2)
 
 
-def test_padding_and_missing_leads_change_nothing(method: str, text_model: str) -> None:
-    model, batch = build(method, text_model), make(ROWS)
+def test_padding_and_missing_leads_change_nothing(form: str, text_model: str) -> None:
+    model, batch = build(form, text_model), make(ROWS)
     with torch.no_grad():
         ours, theirs = (model(b, 1)[1] for b in (batch, fill_padding(batch, signal=4_321, scale=3.0, words=29)))
     assert ours == theirs
@@ -107,9 +117,9 @@ def test_order_of_records_does_not_matter(method: str, text_model: str) -> None:
     torch.testing.assert_close(turned, straight, rtol=1e-4, atol=1e-5)
 
 
-def test_two_ranks_are_one_batch(method: str, text_model: str) -> None:
-    loss, whole = gradients(method, text_model)
-    for other, halves in ranks.run(2, gradients, method, text_model):
+def test_two_ranks_are_one_batch(form: str, text_model: str) -> None:
+    loss, whole = gradients(form, text_model)
+    for other, halves in ranks.run(2, gradients, form, text_model):
         torch.testing.assert_close(other, loss, rtol=1e-5, atol=1e-6)
         for name, gradient in whole.items():
             scale = gradient.abs().max().item()

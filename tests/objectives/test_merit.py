@@ -138,7 +138,8 @@ def test_the_bound_rises_to_the_log_of_the_candidates_and_no_further(text_model:
     figures = train(text_model, Config(loss=loss, bias=-math.log(15)), shuffled=False)
     bounds = [figure["merit/bound"] for figure in figures]
     assert bounds[0] < 0.5
-    assert 2.0 < bounds[-1] <= math.log(16) + 1e-6
+    assert bounds[-1] > 2.0
+    assert max(bounds) <= math.log(16) + 1e-6
 
 
 def test_reports_of_others_tell_nothing(text_model: str) -> None:

@@ -2,11 +2,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import make, tiny
 from ranks import run
 from toy import BATCH, RUN, engine, world_batch
 
 from ecgfm.batch import Batch
+from ecgfm.objectives import find, names
+from ecgfm.run import Optimizer
+from ecgfm.train.engine import TorchEngine
 from ecgfm.train.failure import explain
+from ecgfm.train.pretraining import Pretraining
 
 
 def spoilt(row: int, value: float = float("nan")) -> Batch:
@@ -19,6 +24,16 @@ def spoilt(row: int, value: float = float("nan")) -> Batch:
 def test_the_record_is_named_by_shard_and_row() -> None:
     said = explain(engine(), spoilt(5), 0, RUN.corpora)
     assert said == "toy/copy, toy/mean, through made-up shard 4 row 5"
+
+
+@pytest.mark.parametrize("method", names())
+def test_it_is_named_by_every_method(method: str, text_model: str) -> None:
+    """Also by those that look at variances over the batch."""
+    model, batch = Pretraining(tiny(text_model), {method: find(method).Config()}), make()
+    scale = batch.scale.clone()
+    scale[5] = float("nan")
+    said = explain(TorchEngine(model, model.groups(), Optimizer()), replace(batch, scale=scale), 0, RUN.corpora)
+    assert said.endswith("through made-up shard 0 row 5")
 
 
 def test_where_no_record_does_it_none_is_named() -> None:

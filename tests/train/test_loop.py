@@ -115,6 +115,7 @@ def test_the_best_by_what_is_watched_is_kept(straight: Path) -> None:
     losses = {row["step"]: row["held-out/loss"] for row in rows if "held-out/loss" in row}
     assert list(losses) == [10, 20, 30]
     assert set(steps(Folder(str(straight)))) == {25, 30, min(losses, key=losses.__getitem__)}
+    assert all(row["time/watch/held-out"] > 0 for row in rows if "held-out/loss" in row)
 
 
 def test_watchers_see_the_model_at_rest(tmp_path: Path) -> None:
