@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 import ray.data
 
 from ecgfm.data import quality, shards
+from ecgfm.data.carried import receiving, sending
 from ecgfm.data.layout import Layout, lay_out
 from ecgfm.data.quality import Refusal
 from ecgfm.data.record import Record
@@ -187,7 +188,8 @@ def _made(work: Work, pending: list[int]) -> Iterator[int]:
     """Have shards made; how many records each task has read, as tasks end."""
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
-    with ray.data.DataContext.current(context):
+    context.raise_original_map_exception = True  # a carrier of it
+    with ray.data.DataContext.current(context), receiving():
         numbers = ray.data.from_items([{"number": n} for n in pending], override_num_blocks=len(pending))
         make: Any = _make  # called with the keyword below, which the annotation does not know
         for row in numbers.map(make, fn_kwargs={"work": work}).iter_rows():
@@ -195,7 +197,8 @@ def _made(work: Work, pending: list[int]) -> Iterator[int]:
 
 
 def _make(row: dict, work: Work) -> dict:
-    made = work.make(row["number"])
+    with sending():
+        made = work.make(row["number"])
     return {"read": made.rows + made.refused}
 
 

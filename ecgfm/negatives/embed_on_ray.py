@@ -17,6 +17,7 @@ import ray.data
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
+from ecgfm.data.carried import receiving, sending
 from ecgfm.data.storage import Folder
 from ecgfm.negatives.embed import Encoder, architecture
 from ecgfm.negatives.stock import texts
@@ -79,7 +80,8 @@ def _made(work: Work, name: str, pending: list[int]) -> Iterator[dict]:
     gpus, cpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("GPU", "CPU"))
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
-    with ray.data.DataContext.current(context):
+    context.raise_original_map_exception = True  # a carrier of it
+    with ray.data.DataContext.current(context), receiving():
         numbers = ray.data.from_items([{"part": number} for number in pending], override_num_blocks=len(pending))
         actor: Any = _Part  # called with the arguments below, which the annotation does not know
         yield from numbers.map_batches(
@@ -106,7 +108,9 @@ class _Part:
     def __call__(self, numbers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for number in numbers["part"].tolist():
             part = self.parts[number]
-            Embeddings.of(self.encoder(part), self.encoder.name, part).write(self.home, part_name(self.name, number))
+            with sending():
+                made = Embeddings.of(self.encoder(part), self.encoder.name, part)
+                made.write(self.home, part_name(self.name, number))
         return numbers
 
 

@@ -136,7 +136,7 @@ def test_a_file_is_tried_again_before_it_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_a_fault_of_the_reader_tells_the_place_and_nothing_of_the_record(local_ray: None, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"\w+-\d+\.parquet, row \d+: KeyError while it was read") as failed:
+    with pytest.raises(RuntimeError, match=r"^\w+-\d+\.parquet, row \d+: KeyError while it was read") as failed:
         make(tmp_path, Corpus(records=60, wrong_at=31))
     assert "records/" not in "".join(traceback.format_exception(failed.value))
     assert "records/" not in repr(failed.value)
