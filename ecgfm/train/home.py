@@ -7,19 +7,22 @@ tokens-….safetensors  the words of all reports, and in vectors/ their vectors 
 lock                  who is writing (lease.json in an object store)
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 from ecgfm.run import Resources, Run, describe
 from ecgfm.train import claim
 from ecgfm.train.checkpoint import Checkpoints, Place, State
 from ecgfm.train.journal import Board, Journal, Tracker
 from ecgfm.train.lock import sole_writer
 from ecgfm.train.meter import Line, Meter
+
+log = logging.getLogger(__name__)
 
 
 class Home:
@@ -80,7 +83,13 @@ class Home:
         return self._checkpoints is not None and self._checkpoints.improves(figures)
 
     def save(self, place: Place, state: State, figures: Mapping[str, float]) -> None:
-        """The curve first: a checkpoint's rows are there whenever it is."""
-        if self._checkpoints:
+        """The curve first: a checkpoint's rows are there whenever it is, unless the store was away in that moment."""
+        if not self._checkpoints:
+            return
+        try:
             self._flush()
-            self._checkpoints.save(place, state, figures)
+        except StoreError as error:
+            if place.step == self.run.steps:  # nothing comes after it that would write them
+                raise
+            log.warning("the curve is written at the next checkpoint: %s", error)
+        self._checkpoints.save(place, state, figures)

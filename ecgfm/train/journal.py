@@ -6,6 +6,7 @@ which a run that was stopped and started again repeats.
 
 import hashlib
 import json
+import logging
 import math
 import tempfile
 import time
@@ -15,12 +16,14 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 
 METRICS = "metrics.jsonl"
 _REWRITE = 30.0  # seconds between writes where nothing can be appended to
 
 Row = Mapping[str, int | float]
+
+log = logging.getLogger(__name__)
 
 
 def rows(folder: Folder) -> list[dict[str, int | float | None]]:
@@ -46,7 +49,11 @@ class Journal:
             return
         self._lines.append(line)
         if time.monotonic() - self._written > _REWRITE:
-            self._rewrite()
+            try:
+                self._rewrite()
+            except StoreError as error:
+                self._written = time.monotonic()
+                log.warning("the curve is written %g s later: %s", _REWRITE, error)
 
     def flush(self) -> None:
         if not self.folder.is_local:

@@ -1,14 +1,17 @@
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from toy import CADENCE, RUN, curve, start
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 from ecgfm.recipes import find
 from ecgfm.run import describe
+from ecgfm.train.checkpoint import steps
 from ecgfm.train.journal import METRICS, Board, Journal, Tracker, rows
 
 
@@ -81,3 +84,27 @@ def test_a_tracker_that_lets_nobody_in_says_how(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(wandb, "init", refuses)
     with pytest.raises(ValueError, match=r"--cadence.wandb ecg: No API key configured; `wandb login`, WANDB_API_KEY"):
         Tracker(Folder(str(tmp_path / "run@1")), "ecg", {})
+
+
+def test_a_store_that_is_away_for_a_moment_keeps_neither_training_nor_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written is written with what comes next."""
+    write, away = Folder.write, {"metrics.jsonl": 9, "tensorboard": 1}  # calls
+
+    def failing(self: Folder, name: str, content: bytes) -> None:
+        if self.exists("checkpoints") and away.get(kind := name.partition("/")[0]):
+            away[kind] -= 1
+            raise StoreError(f"{self} cannot be reached")
+        write(self, name, content)
+
+    straight, met = tmp_path / "straight", tmp_path / "met"
+    start(straight)
+    monkeypatch.setattr(Folder, "is_local", property(lambda _: False))
+    monkeypatch.setattr("ecgfm.train.lock.SETTLE", 0.0)
+    monkeypatch.setattr("ecgfm.train.journal._REWRITE", 0.0)
+    monkeypatch.setattr(Folder, "write", failing)
+    start(met, replace(RUN, cadence=replace(CADENCE, keep_last=9)))
+    assert not any(away.values())
+    assert curve(met) == curve(straight)
+    assert steps(Folder(str(met))) == [5, 10, 15, 20, 25, 30]
