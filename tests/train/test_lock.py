@@ -1,5 +1,8 @@
+import errno
+import fcntl
 import os
 import signal
+import threading
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -64,3 +67,50 @@ def test_a_lease_that_was_taken_over_is_noticed(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(ClaimedError, match="could not be held"):
             check()
     assert folder.exists("lease.json")  # it is the other's
+
+
+def test_a_disk_without_locks_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    told = r"holds no locks \(Function not implemented\): mount it with -o flock, or write to an object store"
+    with pytest.raises(ClaimedError, match=told), sole_writer(Folder(str(tmp_path))):
+        pass
+
+
+def test_a_writer_whose_store_hangs_stops_within_the_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not taken for a writer again when the call comes back at last."""
+    hasten(monkeypatch, is_local=False)
+    monkeypatch.setattr(lock, "LEASE", 1.0)
+    folder, write, hangs, back = Folder(str(tmp_path)), Folder.write, threading.Event(), threading.Event()
+
+    def hanging(self: Folder, name: str, content: bytes) -> None:
+        if hangs.is_set():
+            back.wait(10)
+        write(self, name, content)
+
+    monkeypatch.setattr(Folder, "write", hanging)
+    with sole_writer(folder) as check:
+        time.sleep(2 * lock.LEASE)
+        check()
+        hangs.set()
+        time.sleep(1.2 * lock.LEASE)
+        with pytest.raises(ClaimedError, match="could not be held"):
+            check()
+        back.set()
+        time.sleep(3 * lock.BEAT)
+        with pytest.raises(ClaimedError, match="could not be held"):
+            check()
+    assert folder.exists("lease.json")  # it may be another's
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lease_that_cannot_be_kept_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch, is_local=False)
+    folder = Folder(str(tmp_path))
+    with sole_writer(folder) as check:
+        folder.write("lease.json", b"{ torn")
+        time.sleep(5 * lock.BEAT)
+        with pytest.raises(ClaimedError, match="could not be held"):
+            check()
