@@ -26,6 +26,8 @@ _START = 10  # times as long may a start take (ecgfm.train.patience)
 _IDLE = 600.0  # seconds, for which it holds its CPUs and its part of a GPU after the last question
 _EVER = 1e8  # seconds: three years, as Ray takes no infinity
 _PAUSE = 0.5  # seconds between two attempts to find the actor
+_PAUSES = (_PAUSE, 2.0, 8.0, 30.0)  # seconds before a start that failed is tried again
+_NEVER = ("ValueError", "FileNotFoundError")  # why it would fail again
 
 
 class Service:
@@ -71,7 +73,7 @@ class Client:
         self, stock: Stock, cpus: float, gpus: float = 0, patience: float = _EVER, idle: float = _IDLE
     ) -> None:
         self.patience = patience
-        self._started = ray.remote(Service).options(
+        self._started: Any = ray.remote(Service).options(
             name=name(stock),
             namespace=NAMESPACE,
             get_if_exists=True,
@@ -82,17 +84,26 @@ class Client:
             num_gpus=gpus,
         )
         self._given = stock, max(1, int(cpus)), gpus > 0, idle
-        self.actor: Any = self._started.remote(*self._given)
         try:
-            ray.get(self.actor.ready.remote(), timeout=_START * patience)
-        except RayActorError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ValueError(f"the service of false reports does not start: {reason}") from error
+            self.actor: Any = self._start(time.monotonic() + _START * patience)
         except GetTimeoutError as error:
             raise TimeoutError(
                 f"the service of false reports has not started for {_START * patience:g} s: see whether the cluster "
                 f"has {cpus:g} CPUs and {gpus:g} GPUs left for it"
             ) from error
+
+    def _start(self, end: float) -> Any:
+        """Tried again, as what was found may just be ending, and a store may be away for a moment."""
+        for pause in (*_PAUSES, None):
+            actor = self._started.remote(*self._given)
+            try:
+                ray.get(actor.ready.remote(), timeout=max(0, end - time.monotonic()))
+                return actor
+            except RayActorError as error:
+                reason = str(error).strip().splitlines()[-1]
+                if pause is None or reason.startswith(_NEVER):
+                    raise ValueError(f"the service of false reports does not start: {reason}") from error
+                time.sleep(pause)
 
     def __call__(
         self, reports: Int64[np.ndarray, " B"], records: Int64[np.ndarray, " B"], seed: int, step: int

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import ray
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
+from ecgfm.negatives.choose import Choice
 from ecgfm.negatives.service import NAMESPACE, Client, name, service
 from ecgfm.negatives.stock import Stock
 from ecgfm.run import Band, Farthest
@@ -110,3 +111,18 @@ def test_other_code_is_not_answered_by_what_ran_before(band: Stock, monkeypatch:
     after = Client(band, 0.5).actor
     assert before != after
     ray.kill(before)  # the other is the fixture's
+
+
+def test_a_start_that_met_a_store_s_error_is_tried_again(band: Stock, tmp_path: Path) -> None:
+    met = tmp_path / "met"
+
+    class Stumbling(Stock):
+        def choice(self, threads: int = 1, gpu: bool = False) -> Choice:
+            if not met.exists():
+                met.touch()
+                raise StoreError("s3://bucket cannot be reached")
+            return Stock.choice(self, threads, gpu)
+
+    stumbling = Stumbling(**vars(band))
+    np.testing.assert_array_equal(Client(stumbling, 0.5)(*questions(1)[0])(), band.choice()(*questions(1)[0]))
+    assert met.exists()
