@@ -18,18 +18,24 @@ def read(source: Folder, name: str, columns: Mapping[str, pa.DataType]) -> pa.Ta
     form = csv.ParseOptions(newlines_in_values=True)
     wanted = csv.ConvertOptions(column_types=columns, include_columns=list(columns), strings_can_be_null=True)
     try:
-        with source.file(name) as file:
-            return csv.read_csv(file, parse_options=form, convert_options=wanted)
-    except KeyError:
-        with source.file(name) as file:
-            found = csv.open_csv(file, parse_options=form).schema.names
-        raise lacking(source, name, columns, found) from None
+        try:
+            with source.file(name) as file:
+                return csv.read_csv(file, parse_options=form, convert_options=wanted)
+        except KeyError:
+            with source.file(name) as file:
+                found = csv.open_csv(file, parse_options=form).schema.names
     except pa.ArrowInvalid:
         typed = ", ".join(f"{column} ({kind})" for column, kind in columns.items())
         raise ValueError(
             f"{name} in {source} cannot be read as a csv table with {typed}; "
             "`ecgfm verify` compares it with the publisher's checksums"
         ) from None
+    if not set(columns) & set(found):  # names, or a record: not told
+        raise ValueError(
+            f"{name} in {source} does not name {' or '.join(columns)} in its first line: is there a header line, with "
+            "these names, and is the separator a comma?"
+        )
+    raise lacking(source, name, columns, found)
 
 
 def absent(source: Folder, name: str) -> FileNotFoundError:

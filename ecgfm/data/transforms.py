@@ -42,6 +42,7 @@ def fit(
     if not samples.shape[1]:
         return scales, offsets, leads, 0
     if samples.dtype == np.int16 and channels.rate == frame.rate:
+        samples = samples[:, : frame.samples]  # one less where rate * seconds is not whole
         scale = 1 / np.array(channels.gain)
         offset = -np.array(channels.baseline) * scale
     else:

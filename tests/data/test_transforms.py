@@ -31,6 +31,17 @@ def test_samples_at_the_frames_rate_pass_untouched() -> None:
     assert offset == pytest.approx([-0.007] * 12)
 
 
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(125, 2.5), (500, 2.001), (100, 1.1), (400, 1.1), (100, 2.2), (400, 2.2), (500, 2.0012)]
+)
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_frames_of_no_whole_number_of_samples(rate: float, seconds: float, kind: type) -> None:
+    ecg, frame = sine(rate, 10, kind), Frame(int(rate), seconds)
+    millivolts, _, length = fitted(ecg, frame)
+    assert length == frame.samples
+    assert np.abs(millivolts - ecg.physical()[:, :length]).max() < 1e-4
+
+
 @pytest.mark.parametrize("rate", [100.0, 257.0, 400.0, 1000.0])
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
 def test_other_rates_are_resampled(rate: float, kind: type) -> None:
