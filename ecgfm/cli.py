@@ -101,17 +101,31 @@ def card(folder: tyro.conf.Positional[str], /, to: Path = Path("card.png")) -> i
 def overlap(one: tyro.conf.Positional[str], other: tyro.conf.Positional[str], /) -> int:
     """Look for recordings that stand in two shard folders: what was trained on must not be tested on.
 
+    Equal recordings are found by their samples, and so at one sampling rate only.
+
     Args:
         one: A folder or an object-store URI that holds manifest.json.
         other: Another one.
     """
-    tables = [shards.index(Folder(folder), ["content", "shard", "row", "split"]) for folder in (one, other)]
+    folders = [Folder(folder) for folder in (one, other)]
+    tables = [shards.index(folder, ["content", "rate", "shard", "row", "split"]) for folder in folders]
     common = tables[0].join(tables[1], "content", right_suffix=" in the other", join_type="inner")
     splits = ["split", "split in the other"]
     for counted in common.group_by(splits).aggregate([([], "count_all")]).sort_by("split").to_pylist():
         print("{count_all} recordings of {split} are in {split in the other} of the other".format(**counted))
-    print(f"{len(common)} pairs of equal recordings" if len(common) else "no recording stands in both")
-    return int(len(common) > 0)
+    unlike = [
+        f"{count} recordings of {folder} at {rate:g} Hz could not be compared: {against} holds none at that rate"
+        for folder, own, against, others in zip(folders, tables, folders[::-1], tables[::-1], strict=True)
+        for rate, count in _rates(own).items()
+        if rate not in _rates(others)
+    ]
+    print("\n".join([f"{len(common)} pairs of equal recordings" if len(common) else "no equal recordings", *unlike]))
+    return int(bool(len(common) or unlike))
+
+
+def _rates(index: pa.Table) -> dict[float, int]:
+    """How many recordings there are at each rate."""
+    return {found["values"]: found["counts"] for found in index["rate"].value_counts().to_pylist()}
 
 
 def export(run: tyro.conf.Positional[str], /, step: int | None = None) -> int:

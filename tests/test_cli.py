@@ -68,6 +68,20 @@ def test_recordings_in_two_folders_are_found(
     assert run(monkeypatch, "overlap", made_shards, tmp_path / "others") == 0
 
 
+def test_what_no_overlap_can_be_found_in_is_not_called_clear(
+    made_shards: Path, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The same recordings at another rate have other samples."""
+    manifest, _ = make(tmp_path / "slow", Corpus(records=40, rate=50))
+    assert run(monkeypatch, "overlap", made_shards, tmp_path / "slow") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "no equal recordings",
+        f"289 recordings of {made_shards} at 100 Hz could not be compared: {tmp_path}/slow holds none at that rate",
+        f"{manifest.records} recordings of {tmp_path}/slow at 50 Hz could not be compared: {made_shards} holds none "
+        "at that rate",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -146,7 +146,7 @@ def _channels(signal: Signal) -> dict:
 
 
 def content(ecg: Signal) -> int:
-    """A hash of lead II (or the first lead) in microvolts: what finds one recording in two corpora."""
+    """A hash of lead II (or the first lead) in microvolts: what finds one recording in two corpora at one rate."""
     channel = ecg.names.index("II") if "II" in ecg.names else 0
     some = ecg.samples[channel, ::5]  # 1,000 of 5,000 tell as much
     millivolts = (some - ecg.baseline[channel]) / ecg.gain[channel]
