@@ -83,12 +83,18 @@ def _meaning(channels: tuple[Channel, ...]) -> list[tuple]:
 
 
 def _signals(header: Header, rows: list[Row]) -> tuple[Signal, ...]:
-    """The ECG, its leads in the order of their names; then the other channels by kind, unit and rate."""
+    """The ECG, its leads in the order of their names; then the other channels by kind, unit and rate.
+
+    A lead with a gap is refused; of another channel, the samples of a gap are the smallest of their type.
+    """
     groups: dict[tuple[str, str, int], list[tuple[str, float, float, Row]]] = {}
     for channel, row in zip(header.channels, rows, strict=True):
         kind, name, unit, factor = _sense(channel.name, channel.unit)
-        if kind == "ecg" and channel.format in NO_SAMPLE and row.min() == NO_SAMPLE[channel.format]:
-            raise Refusal("nan-samples", f"format {channel.format}")
+        gap = NO_SAMPLE.get(channel.format)
+        if gap is not None and row.min() == gap:
+            if kind == "ecg":
+                raise Refusal("nan-samples", f"format {channel.format}")
+            row = np.where(row == gap, np.iinfo(row.dtype).min, row)  # as formats of 16 and 32 bits mark it
         group = groups.setdefault((kind, unit, channel.per_frame), [])
         group.append((name, channel.gain * factor, channel.baseline, row))
     leads = [key for key in groups if key[0] == "ecg"]

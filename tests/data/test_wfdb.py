@@ -9,9 +9,9 @@ import pytest
 import wfdb as library
 from wfdb_files import MIMIC_ORDER, lines, put, record, waves
 
-from ecgfm.data import wfdb
+from ecgfm.data import shards, wfdb
 from ecgfm.data.quality import Refusal
-from ecgfm.data.record import CANONICAL, LEADS
+from ecgfm.data.record import CANONICAL, LEADS, Record
 from ecgfm.data.storage import Folder
 
 
@@ -192,6 +192,28 @@ def test_channels_of_another_kind_keep_their_own_rate_and_unit(tmp_path: Path):
     assert all(np.array_equal(s.samples[0], row) for s, row in zip(others, slow, strict=True))
     theirs = rdrecord(tmp_path / "r").e_d_signal
     assert all(np.array_equal(a, b) for a, b in zip(wfdb.decode(source, "r")[1], theirs, strict=True))
+
+
+@pytest.mark.parametrize("storage", ["80", "212", "24", "508", "524"])
+def test_gaps_of_a_pulse_wave_are_known_as_such(tmp_path: Path, storage: str):
+    """Each format marks them with a value of its own; `shards.channels` looks for the smallest of the type."""
+    samples = waves(2).astype(np.int32) // 2 % 100  # in 8 bits
+    pulse = samples[1].copy()
+    pulse[60:70] = wfdb.NO_SAMPLE[storage]
+    form = {"write_dir": str(tmp_path), "adc_gain": [200.0], "baseline": [0]}
+    library.wrsamp("e", 100, ["mV"], ["II"], d_signal=samples[:1].T, fmt=["16"], **form)
+    library.wrsamp("p", 100, ["NU"], ["PLETH"], d_signal=pulse[:, None], fmt=[storage], **form)
+    (line,) = (tmp_path / "p.hea").read_text().splitlines()[1:]
+    head = (tmp_path / "e.hea").read_text().replace("e 1 ", "r 2 ")
+    source = put(tmp_path, {"r.hea": f"{head}{line}\n".encode()})
+    ecg, ppg = wfdb.read(source, "r").signals
+    assert np.array_equal(ecg.samples[0], samples[0])
+    lost = ppg.samples[0] == np.iinfo(ppg.samples.dtype).min
+    assert np.flatnonzero(lost).tolist() == [*range(60, 70)]
+    assert np.array_equal(ppg.samples[0][~lost], samples[1][~lost])
+    assert shards.channels(shards.row(Record("r", "s", (ecg, ppg)), 0, -1), "ppg") is None
+    lead = line.replace("PLETH", "V1").replace("/NU", "/mV")
+    assert refused(put(tmp_path, {"q.hea": f"q 1 100 600\n{lead}\n".encode()}), "q") == "nan-samples"
 
 
 def test_segments_are_joined(tmp_path: Path):
