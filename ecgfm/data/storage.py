@@ -30,7 +30,10 @@ class Folder:
         """The folder for a reader: without keys and passwords, which a URI may hold before its host and after its ?."""
         scheme, found, rest = self.uri.partition("://")
         host, slash, path = rest.partition("?")[0].partition("/")  # a path may have an @ of its own: runs/dbeta@1
-        return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}" if found else self.uri
+        host = host.rpartition("@")[2]
+        if host.partition(":")[2].strip("0123456789"):  # no port, but a password that is cut by a / or a ? of its own
+            return f"{scheme}://..."
+        return f"{scheme}{found}{host}{slash}{path}" if found else self.uri
 
     @property
     def name(self) -> str:
@@ -46,8 +49,14 @@ class Folder:
     def _open(self) -> tuple[fs.FileSystem, str]:
         if not self._found:
             local = "://" not in self.uri
-            with self._told():
-                self._found.append((fs.LocalFileSystem(), self.uri) if local else fs.FileSystem.from_uri(self.uri))
+            try:
+                with self._told():
+                    self._found.append((fs.LocalFileSystem(), self.uri) if local else fs.FileSystem.from_uri(self.uri))
+            except pa.ArrowInvalid:  # its message quotes the URI
+                raise ValueError(
+                    f"{self} does not parse: in a key or password write a / as %2F, a ? as %3F and a # as %23, and "
+                    "look at the scheme (s3, gs, hdfs or file) and at the names of the parameters after the ?"
+                ) from None
         return self._found[0]
 
     @contextmanager

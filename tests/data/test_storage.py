@@ -1,6 +1,8 @@
 import os
 import pickle
+import re
 import shutil
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,20 @@ def test_a_folder_is_named_without_its_keys(bucket: str) -> None:
     assert run.name == "a@1"
     assert f"{Folder('s3://bucket/runs/a@1')}" == "s3://bucket/runs/a@1"
     assert f"{Folder('s3://key:secret@bucket')}" == "s3://bucket"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [f"s3://KEY:se{mark}cret@bucket/x?region=us-east-1" for mark in "/?#"]
+    + ["swift://KEY:secret@bucket/x", "s3://KEY:secret@bucket/x?regio=us-east-1"],
+)
+def test_a_uri_that_does_not_parse_is_told_without_its_keys(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"^\w+://\S+ does not parse: in a key or password write a / as %2F") as caught:
+        Folder(uri).exists("manifest.json")
+    told = "".join(traceback.format_exception(caught.value)) + f"{Folder(uri)} {Folder(uri).name}"
+    assert not re.search("KEY|se.?cret", told)
+    whole = Folder("s3://KEY:se%2Fcret@bucket/x?region=us-east-1")
+    assert (whole.path("a"), f"{whole}") == ("bucket/x/a", "s3://bucket/x")
 
 
 def test_nothing_is_written_into_rays_copy_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
