@@ -39,6 +39,20 @@ def test_a_damaged_shard_is_named_with_the_remedy(
     assert "--repair" in out
 
 
+def test_a_shard_that_cannot_be_read_is_damaged(
+    made_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(made_shards, tmp_path / "copy")
+    shard = tmp_path / "copy" / "train-00001.parquet"
+    shard.unlink()
+    shard.mkdir()  # is there and cannot be read
+    (tmp_path / "copy" / "train-00002.parquet").write_bytes(b"")
+    assert run(monkeypatch, "verify", tmp_path / "copy") == 1
+    out = capsys.readouterr().out
+    assert "damaged: train-00001.parquet" in out
+    assert "damaged: train-00002.parquet" in out
+
+
 def test_a_published_corpus_verifies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

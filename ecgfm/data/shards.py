@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from ecgfm.data import codec
 from ecgfm.data.record import LEADS, Record, Signal
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 
 FORMAT = "ecgfm-shards-1"
 SPLITS = ("train", "valid", "test")
@@ -253,9 +253,14 @@ def record(row: dict) -> Record:
 
 
 def damaged(folder: Folder, expected: Mapping[str, str]) -> list[str]:
-    """Of these files (name -> sha256), those that are missing or not as they were written."""
-    return [
-        name
-        for name, sha256 in expected.items()
-        if not folder.exists(name) or hashlib.sha256(folder.read(name)).hexdigest() != sha256
-    ]
+    """Of these files (name -> sha256), those that are missing, cannot be read or are not as they were written."""
+    return [name for name, sha256 in expected.items() if not _is_whole(folder, name, sha256)]
+
+
+def _is_whole(folder: Folder, name: str, sha256: str) -> bool:
+    try:
+        return folder.exists(name) and hashlib.sha256(folder.read(name)).hexdigest() == sha256
+    except StoreError:
+        raise
+    except OSError:
+        return False

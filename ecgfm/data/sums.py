@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal
 
-from ecgfm.data.storage import Folder
+from ecgfm.data.storage import Folder, StoreError
 
 NAMES = ("SHA256SUMS.txt", "SHA256SUMS")
 _LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(\S.*)")
 _BLOCK, _PIECE = 4096, 1 << 22  # files under way at once; bytes read at once
 
-State = Literal["ok", "changed", "missing"]
+State = Literal["ok", "changed", "missing", "unreadable"]
 
 
 def verify(source: Folder) -> Iterator[tuple[str, State]]:
@@ -38,11 +38,17 @@ def _parse(line: str, name: str) -> tuple[str, str]:
 
 
 def _state(source: Folder, listed: tuple[str, str]) -> tuple[str, State]:
+    """One file of a million that a disk cannot read says nothing of the others; a store that is away does."""
     expected, name = listed
-    if source.size(name) is None:
-        return name, "missing"
     digest = hashlib.sha256()
-    with source.file(name) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    try:
+        if source.size(name) is None:
+            return name, "missing"
+        with source.file(name) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except StoreError:
+        raise
+    except OSError:
+        return name, "unreadable"
     return name, "ok" if digest.hexdigest() == expected else "changed"

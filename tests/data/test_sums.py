@@ -27,6 +27,16 @@ def test_every_file_is_named_with_its_state(tree: Folder):
     assert [state for _, state in sums.verify(tree)] == ["missing", "changed", "ok"]
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/mem").exists(), reason="needs a file that fails when it is read: Linux has one"
+)
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(tree: Folder):
+    tree.delete("files/p10/a b.dat")
+    Path(tree.path("files/p10/a b.dat")).symlink_to("/proc/self/mem")  # an input/output error at its beginning
+    tree.delete("LICENSE.txt")
+    assert [state for _, state in sums.verify(tree)] == ["missing", "unreadable", "ok"]
+
+
 def test_the_other_spelling(tree: Folder):
     digest = hashlib.sha256(CONTENT["LICENSE.txt"]).hexdigest().upper()
     tree.delete("SHA256SUMS.txt")
