@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import h5py
@@ -53,3 +54,27 @@ def test_a_damaged_file_is_refused(tree: Folder):
     for name in ("text", "half", "bits"):
         with pytest.raises(Refusal, match="unreadable-signal"):
             hdf5.tracing(tree, f"{name}.hdf5#1")
+
+
+def test_an_error_of_the_disk_is_none_of_the_file(tree: Folder):
+    """It is passed on, so that the reading is tried again."""
+    Path(tree.path("folder.hdf5")).mkdir()
+    with pytest.raises(IsADirectoryError):
+        hdf5.tracing(tree, "folder.hdf5#0")
+    hdf5.tracing(tree, "part.hdf5#0")
+    (descriptor,) = (
+        link.name for link in Path("/proc/self/fd").iterdir() if link.resolve() == Path(tree.path("part.hdf5"))
+    )
+    folder = os.open(tree.path(), os.O_RDONLY)
+    os.dup2(folder, int(descriptor))  # whoever reads the file from now on reads a folder
+    os.close(folder)
+    with pytest.raises(IsADirectoryError):
+        hdf5.tracing(tree, "part.hdf5#1")
+    hdf5._opened.cache_clear()
+
+
+def test_a_list_tells_the_class_of_the_error_and_no_more(tree: Folder):
+    Path(tree.path("folder.hdf5")).mkdir()
+    refused = pytest.raises(ValueError, match=r"folder.hdf5 in \S+ cannot be opened \(IsADirectoryError\)")
+    with refused, hdf5.told(tree, "folder.hdf5"):
+        hdf5.dataset(tree, "folder.hdf5", "exam_id")

@@ -66,7 +66,8 @@ class Corpus:
 
 def _in_file(exams: pa.Table, source: Folder, name: str) -> pa.Table:
     """The exams of one part with their paths. One that the part lacks has row -1, and is refused when it is read."""
-    in_file = pa.array(hdf5.dataset(source, name, "exam_id")[:], pa.int64())
+    with hdf5.told(source, name):
+        in_file = pa.array(hdf5.dataset(source, name, "exam_id")[:], pa.int64())
     row = pc.fill_null(pc.index_in(exams["exam_id"], value_set=in_file), -1)
     path = pc.binary_join_element_wise(name, row.cast(pa.string()), "#")
     return exams.append_column("path", path)

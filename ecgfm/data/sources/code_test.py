@@ -42,7 +42,8 @@ class Corpus:
         patients = tables.read(source, f"{root}attributes.csv", {"age": pa.float32(), "sex": pa.string()})
         if not source.exists(root + _TRACINGS):
             raise tables.absent(source, root + _TRACINGS)
-        _order(source, root + _TRACINGS)  # tracings that cannot be named are found out now
+        with hdf5.told(source, root + _TRACINGS):
+            _order(source, root + _TRACINGS)  # tracings that cannot be named are found out now
         number = pa.array(range(len(patients))).cast(pa.string())
         return rows.table(
             {

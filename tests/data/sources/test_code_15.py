@@ -92,3 +92,7 @@ def test_a_part_that_is_no_hdf5_file_is_named(tree: Folder):
     tree.write("exams_part5.hdf5", b"<html>not found</html>")
     with pytest.raises(ValueError, match=r"exams_part5\.hdf5 in .* is no HDF5 file"):
         PARTS.entries(tree)
+    Path(tree.path("exams_part5.hdf5")).unlink()
+    Path(tree.path("exams_part5.hdf5")).mkdir()
+    with pytest.raises(ValueError, match=r"exams_part5\.hdf5 in .* cannot be opened \(IsADirectoryError\)"):
+        PARTS.entries(tree)
