@@ -25,7 +25,7 @@ class Corpus:
     table: str = "records.csv"  # relative to the folder: .csv or .parquet
     path: str = "path"  # the names of the columns
     subject: str = ""
-    time: str = ""  # as 2024-05-31 12:00:00
+    time: str = ""  # as 2024-05-31 12:00:00, or a parquet table's own times
     report: str = ""
     labels: str = ""
     separator: str = ";"  # between the labels of a record
@@ -51,7 +51,7 @@ class Corpus:
         return rows.record(entry, found.signals, time=found.time, age=found.age, sex=found.sex)
 
     def _table(self, source: Folder, columns: list[str]) -> pa.Table:
-        """These columns as strings."""
+        """These columns as strings; times as they are, where a parquet table has them as such."""
         if not self.table.endswith(".parquet"):
             return tables.read(source, self.table, dict.fromkeys(columns, pa.string()))
         if not source.exists(self.table):
@@ -60,11 +60,16 @@ class Corpus:
             parquet = pq.ParquetFile(file)
             if not set(columns) <= set(parquet.schema_arrow.names):
                 raise tables.lacking(source, self.table, columns, parquet.schema_arrow.names)
-            return parquet.read(columns).cast(pa.schema([(name, pa.string()) for name in columns]))
+            found = parquet.read(columns)
+        times = [name for name in columns if name == self.time and pa.types.is_timestamp(found[name].type)]
+        return pa.table({name: found[name] if name in times else found[name].cast(pa.string()) for name in columns})
 
-    def _times(self, source: Folder, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    def _times(self, source: Folder, found: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Whole seconds. A time with a zone counts in UTC."""
+        if pa.types.is_timestamp(found.type):  # of a parquet table, in any unit
+            return found.cast(pa.timestamp("s"), safe=False)
         try:
-            return texts.cast(pa.timestamp("us")).cast(pa.timestamp("s"), safe=False)
+            return found.cast(pa.timestamp("us")).cast(pa.timestamp("s"), safe=False)
         except pa.ArrowInvalid:  # its message quotes the value
             raise ValueError(
                 f"column {self.time!r} of {self.table} in {source} holds something else than times "

@@ -55,6 +55,16 @@ def test_columns_of_a_parquet_with_types_of_its_own(tree: Folder):
     check(Corpus(**fields), tree)
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp(unit, zone) for unit in ("s", "ms", "us", "ns") for zone in (None, "UTC", "Asia/Tokyo")]
+)
+def test_times_of_a_parquet_in_any_unit_and_zone(tree: Folder, kind: pa.TimestampType):
+    when = pa.array([1_717_156_800_987_654_321, None], pa.timestamp("ns")).cast(kind, safe=False)
+    pq.write_table(pa.table({"when": when, "file": ["a/one", "a/two"]}), tree.path("visits.parquet"))
+    entries = Corpus(table="visits.parquet", path="file", time="when").entries(tree).to_pylist()
+    assert [entry["time"] for entry in entries] == [datetime(2024, 5, 31, 12), None]
+
+
 def test_what_is_not_named_is_absent(tree: Folder):
     corpus = Corpus(table="visits.csv", path="file")
     one, _ = corpus.entries(tree).to_pylist()
