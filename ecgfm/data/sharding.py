@@ -149,9 +149,10 @@ def _fingerprint(table: pa.Table) -> str:
 
 
 def _claim(to: Folder, options: str) -> None:
+    claim = json.dumps(options).encode()
     if not to.exists("parts/options.json"):
-        to.write("parts/options.json", json.dumps(options).encode())
-    elif json.loads(to.read("parts/options.json")) != options:
+        to.write("parts/options.json", claim)
+    elif to.read("parts/options.json") != claim:
         raise ValueError(
             f"{to} holds shards of another corpus, of other options, or of a source that has changed since: "
             "give --to another folder, or delete this one"
@@ -164,7 +165,10 @@ def _pending(to: Folder, names: list[str], repair: bool) -> list[int]:
     def is_missing(name: str) -> bool:
         if not to.exists(f"parts/{name}.json"):
             return True
-        made = _part(to, name)[0]
+        try:
+            made = _part(to, name)[0]
+        except ValueError:  # empty: an older version did not wait for the disk before it gave a file its name
+            return True
         return bool(shards.damaged(to, {name: made.sha256})) if repair else to.size(name) != made.bytes
 
     with ThreadPoolExecutor(8) as pool:

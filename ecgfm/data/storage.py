@@ -1,5 +1,6 @@
 """A folder on a local disk or in an object store, through pyarrow's filesystems."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ class Folder:
         partial = f"{path}.partial"
         with open(partial, "wb") as stream:
             stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())  # else a name may outlive a power loss and its content not
         Path(partial).replace(path)
 
     def exists(self, name: str) -> bool:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import traceback
@@ -92,6 +93,18 @@ def test_a_damaged_shard_alone_is_made_again(made_shards: Path, local_ray: None,
     assert shards.damaged(Folder(str(tmp_path)), {s.name: s.sha256 for s in manifest.shards}) == [victim.name]
     assert make(tmp_path, repair=True)[1] == 1
     assert content(tmp_path) == whole
+
+
+def test_a_part_that_a_power_loss_left_empty_is_made_again(made_shards: Path, local_ray: None, tmp_path: Path) -> None:
+    shutil.copytree(made_shards, tmp_path / "copy")
+    parts = [tmp_path / "copy" / "parts" / f"train-{number:05}.parquet.json" for number in (1, 3)]
+    parts[0].write_bytes(b"")
+    parts[1].write_bytes(bytes(parts[1].stat().st_size))
+    assert make(tmp_path / "copy")[1] == 2
+    assert content(tmp_path / "copy") == content(made_shards)
+    (tmp_path / "copy" / "parts" / "options.json").write_bytes(b"")
+    with pytest.raises(ValueError, match="give --to another folder, or delete this one"):
+        make(tmp_path / "copy")
 
 
 def test_other_options_are_not_mixed_in(made_shards: Path) -> None:

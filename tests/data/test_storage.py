@@ -100,6 +100,20 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert folder.read("x") == b"whole"
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power loss leaves an empty file under the name of a whole one."""
+    fsync, seen = os.fsync, []
+
+    def noted(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, (tmp_path / "x").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Folder(str(tmp_path)).write("x", b"whole")
+    assert seen == [(5, False)]
+    assert (tmp_path / "x").read_bytes() == b"whole"
+
+
 @pytest.mark.ray
 def test_shards_in_an_object_store_are_those_on_disk(local_ray: None, made_shards: Path, bucket: str) -> None:
     remote, local = Folder(bucket.replace("/folder", "/shards")), Folder(str(made_shards))
