@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from ecgfm import draw
 from ecgfm.batch import Batch
@@ -103,10 +103,14 @@ class Encoded:
                 seen, over = self.text(view), self._text_tower.pool
                 self._pooled[view, pool] = over(seen.tokens, seen.mask)
             else:
-                self._pooled[view, pool] = self._pool(view, self.towers.pools[pool])
+                self._pooled[view, pool] = self._pool(view, pool)
         return self._pooled[view, pool]
 
-    def _pool(self, view: EcgView, over: nn.Module) -> Float[Tensor, "B *_"]:
+    def _pool(self, view: EcgView, pool: str) -> Float[Tensor, "B *_"]:
+        if pool not in self.towers.pools:
+            built = ", ".join(self.towers.pools) or "none"
+            raise ValueError(f"no pool {pool!r} was built: there are {built}; a method's `pools` names what it wants")
+        over = self.towers.pools[pool]
         seen = self.cells(view, over.config) if isinstance(over, Aggregator) else self.ecg(view)
         if isinstance(over, Bottleneck):
             return over(seen.tokens, seen.mask, self.time(view))

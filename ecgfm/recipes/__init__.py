@@ -49,15 +49,16 @@ def find(names: Sequence[str]) -> Run:
                     f"{name} is a recipe and stands alone; methods to combine: {', '.join(objectives.names())}"
                 )
             near = get_close_matches(name, known, 1)
-            raise ValueError(
-                f"no recipe and no method {name!r}: " + (f"did you mean {near[0]}?" if near else ", ".join(known))
-            )
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}; yours by its dotted path"
+            raise ValueError(f"no recipe and no method {name!r}: {hint}")
     if not names:
         raise ValueError(f"which recipe, or which methods? There are {', '.join(known)}")
     called = [name.rpartition(".")[2] for name in names]
     if twice := {name for name in called if called.count(name) > 1}:
         raise ValueError(f"two methods are called {', '.join(sorted(twice))}: rename a module, or give it once")
     methods = {short: objectives.find(name).Config() for short, name in zip(called, names, strict=True)}
+    for short, config in methods.items():
+        objectives.check(short, config)
     alone = recipes["dbeta"]()
     pools = [pool for method in methods.values() for pool in method.pools]
     aligned = [pool for method in methods.values() if (pool := getattr(method, "reports_pool", None))]

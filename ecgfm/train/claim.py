@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +18,8 @@ import torch
 from ecgfm.data.storage import Folder
 from ecgfm.run import NO_IDENTITY, Resources, Run, describe, differences, identity
 from ecgfm.train.lock import ClaimedError
+
+log = logging.getLogger(__name__)
 
 SHARDS, ORDER = "shards of ", "order"  # of the inputs, those that decide which record is where
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -46,8 +50,12 @@ def record(folder: Folder, run: Run, inputs: Mapping[str, str], resources: Resou
         "step": step,
         "from": origin,
         "resources": describe(resources),
+        "methods": own_methods(run),
         **surroundings(),
     }
+    before = held["launches"][-1].get("methods", {}) if held["launches"] else {}
+    for module in (module for module, file in launch["methods"].items() if before.get(module, file) != file):
+        log.warning("%s was changed since the last launch: this run goes on with another method than it began", module)
     content = {
         "identity": identity(recipe, inputs),
         "recipe": recipe,
@@ -55,6 +63,17 @@ def record(folder: Folder, run: Run, inputs: Mapping[str, str], resources: Resou
         "launches": [*held["launches"], launch],
     }
     folder.write("run.json", json.dumps(content, indent=1).encode())
+
+
+def own_methods(run: Run) -> dict[str, str]:
+    """The hashes of the files of methods that are not the package's: no commit and no `tree` names them."""
+    modules = {type(config).__module__ for config in run.objectives.values()}
+    files = {module: getattr(sys.modules[module], "__file__", None) for module in sorted(modules)}
+    return {
+        module: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for module, file in files.items()
+        if file and not Path(file).resolve().is_relative_to(_PACKAGE)
+    }
 
 
 def same_data(folder: Folder, run: Run, inputs: Mapping[str, str]) -> bool:

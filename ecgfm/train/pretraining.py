@@ -13,6 +13,7 @@ from ecgfm.data.record import OTHERS
 from ecgfm.model.config import TowerConfig
 from ecgfm.model.encoded import Encoded
 from ecgfm.model.towers import Towers
+from ecgfm.objectives import check
 from ecgfm.run import Run
 
 
@@ -24,8 +25,8 @@ class Pretraining(nn.Module):
 
     def __init__(self, towers: TowerConfig, objectives: Mapping[str, Any], pretrained: bool = True):
         super().__init__()
-        self.columns = frozenset(column for config in objectives.values() for column in config.columns)
         self.towers = Towers(needed(towers, objectives), pretrained)
+        self.columns = frozenset(column for config in objectives.values() for column in config.columns)
         self.objectives = nn.ModuleDict({name: config.build(self.towers) for name, config in objectives.items()})
         self.weights = {f"{name}/{term}": w for name, config in objectives.items() for term, w in config.terms.items()}
 
@@ -70,6 +71,7 @@ def needed(towers: TowerConfig, objectives: Mapping[str, Any]) -> TowerConfig:
     """
     pools = dict(towers.pools)
     for name, config in objectives.items():
+        check(name, config)
         for pool, value in config.pools.items():
             if pools.setdefault(pool, value) != value:
                 raise ValueError(f"{name} wants a pool {pool!r} that another objective defines otherwise")

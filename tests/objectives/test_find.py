@@ -3,10 +3,11 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ecgfm.objectives import find, names
+from ecgfm.objectives import check, find, names
 
 
 def test_files_are_methods_and_folders_are_not() -> None:
@@ -28,6 +29,15 @@ def test_a_method_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(tmp_path)
     assert find("mine.method").Config == "mine"
     sys.modules.pop("mine.method"), sys.modules.pop("mine")
+
+
+def test_what_a_config_lacks_is_said() -> None:
+    whole = {"terms": {}, "columns": ("text",), "pools": {}, "build": None}
+    check("mine", SimpleNamespace(**whole))
+    with pytest.raises(ValueError, match="mine: its Config has no columns, pools"):
+        check("mine", SimpleNamespace(terms={}, build=None))
+    with pytest.raises(ValueError, match="mine needs report: there are text, far, visits, ppg"):
+        check("mine", SimpleNamespace(**whole | {"columns": ("report", "far")}))
 
 
 METHOD = """

@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from toy import RUN
 
 from ecgfm.data.storage import Folder
+from ecgfm.objectives import find
 from ecgfm.run import Cadence, Resources, override
+from ecgfm.train import claim
 from ecgfm.train.claim import record, same_data, same_run, tree
 from ecgfm.train.lock import ClaimedError
 
@@ -49,6 +52,36 @@ def test_run_json_tells_how_each_launch_was_made(folder: Folder) -> None:
     assert len(last["git"]["commit"]) == 40
     assert isinstance(last["git"]["clean"], bool)
     assert len(last["tree"]) == 40
+
+
+OWN = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    knob: float = 1.0
+"""
+
+
+def test_a_method_of_one_s_own_is_known_by_its_file(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, file = [], tmp_path / "mine" / "held.py"
+    monkeypatch.setattr(claim.log, "warning", lambda form, *given: said.append(form % given))
+    file.parent.mkdir()
+    file.write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = replace(RUN, objectives={"held": find("mine.held").Config(), "merit": find("merit").Config()})
+    for _ in range(2):
+        record(folder, run, INPUTS, Resources(), 0, "")
+    assert not said
+    file.write_text(f"{OWN}    other: float = 2.0")
+    record(folder, run, INPUTS, Resources(), 0, "")
+    assert len(said) == 1
+    assert said[0].startswith("mine.held was changed since the last launch")
+    launches = json.loads(folder.read("run.json"))["launches"]
+    assert [list(launch["methods"]) for launch in launches] == [[], *[["mine.held"]] * 3]
+    sys.modules.pop("mine.held"), sys.modules.pop("mine")
 
 
 def test_a_position_means_the_same_only_in_the_same_order(folder: Folder) -> None:
