@@ -15,11 +15,14 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ecgfm.data import shards
 from ecgfm.data.layout import Layout
 from ecgfm.data.sharding import Corpus, TooManyRefused, shard
 from ecgfm.data.shards import Manifest
 from ecgfm.data.sources import NAMES
 from ecgfm.data.storage import Folder, StoreError, lasting
+
+LISTED = 6  # of the records that have a copy in another split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,24 @@ def main() -> int:
     print(
         f"{verb}; {Folder(job.to)} holds {manifest.records} records in {len(manifest.shards)} shards, {refused} refused"
     )
+    if said := _copies(Folder(job.to), manifest):
+        print(f"shard: {said}", file=sys.stderr)
     return 0
+
+
+def _copies(to: Folder, manifest: Manifest) -> str:
+    """What is to be said of recordings that stand in more than one split, if there are any."""
+    rows = shards.astray(shards.index(to, ["content", "split", "shard", "row"])).to_pylist()
+    places = [f"{manifest.shards[row['shard']].name}, row {row['row']}" for row in rows[:LISTED]]
+    places += [f"and {len(rows) - LISTED} more"] if len(rows) > LISTED else []
+    if not rows:
+        return ""
+    return (
+        f"{len(rows)} records have a copy in another split, under another subject ({'; '.join(places)}): "
+        "a model would be tested on what it was trained on. The column path of those rows says which they are: take "
+        "all but one of each out of the source, or give them one subject where the table is yours, and make the "
+        "shards again in another folder"
+    )
 
 
 def _shard(name: str, job: Job) -> tuple[Manifest, int]:

@@ -12,6 +12,8 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from ecgfm.data import shards
+
 INK, TEXT, RULE = "#16161d", "#6a717c", "#e2e5e9"
 BAR, TRACK = "#2a6f97", "#e9eef2"
 SEXES = {"F": "#c8553d", "M": "#2a6f97", "?": "#a3abb5"}
@@ -22,8 +24,9 @@ VISITS = np.array([1, 2, 3, 5, 9, 17])  # the fewest records of the subjects in 
 
 
 def card(name: str, index: pa.Table, reports: pa.Table, refusals: pa.Table) -> Figure:
-    """`index` has a row per record (subject, split, rate, seconds, lead_count, age, sex, report; what is not known is
-    null, or a report of -1), `reports` one per distinct report (count), `refusals` one per refused record (reason)."""
+    """`index` has a row per record (subject, split, rate, seconds, lead_count, age, sex, report, content; what is not
+    known is null, or a report of -1), `reports` one per distinct report (count), `refusals` one per refused record
+    (reason)."""
     figure = Figure(figsize=(13.2, 8.4), dpi=160, facecolor="white")
     across = {"left": 0.04, "right": 0.96, "wspace": 0.22}
     tiles = figure.add_gridspec(1, 4, top=0.895, bottom=0.79, **across)
@@ -38,7 +41,9 @@ def card(name: str, index: pa.Table, reports: pa.Table, refusals: pa.Table) -> F
     _frequencies(_panel(figure, cells[0, 3], "Reports", "records with a report, by its rank"), reports["count"])
     _counts(_panel(figure, cells[1, 0], "Sampling rate", "records"), index["rate"], "{:g} Hz")
     _counts(_panel(figure, cells[1, 1], "Leads", "records by leads present"), index["lead_count"], "{}")
-    _splits(_panel(figure, cells[1, 2], "Splits", "records and subjects"), index)
+    astray = len(shards.astray(index))
+    several = f"; {astray:,} stand in several" if astray else ""
+    _splits(_panel(figure, cells[1, 2], "Splits", f"records and subjects{several}"), index)
     _counts(_panel(figure, cells[1, 3], "Refused", "records by reason"), refusals["reason"], "{}")
     return figure
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecgfm.data import codec
@@ -199,6 +200,16 @@ def table(folder: Folder, name: str, columns: Sequence[str] | None = None) -> pa
 
 def index(folder: Folder, columns: Sequence[str] | None = None) -> pa.Table:
     return table(folder, "index.parquet", columns)
+
+
+def astray(index: pa.Table) -> pa.Table:
+    """The rows of an index whose recordings stand in more than one split, copies side by side.
+
+    Subjects stand in one split each, so these are copies under the names of several.
+    """
+    splits = index.group_by("content").aggregate([("split", "count_distinct")])
+    several = splits.filter(pc.field("split_count_distinct") > 1)["content"].combine_chunks()
+    return index.filter(pc.field("content").isin(several)).sort_by("content")
 
 
 def signal(row: dict) -> Signal:

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ecgfm.data import shards
 from ecgfm.data.card import BAR, SEXES, card
 
 
@@ -25,6 +26,7 @@ def index(rows: int, **columns) -> pa.Table:
         "age": pa.nulls(rows, pa.float32()),
         "sex": pa.nulls(rows, pa.string()),
         "report": np.full(rows, -1),
+        "content": np.arange(rows),
     }
     return pa.table(plain | columns)
 
@@ -68,6 +70,7 @@ def everything() -> tuple[pa.Table, pa.Table, pa.Table]:
         age=pa.array(draw.uniform(0, 300, rows), pa.float32()),
         sex=pa.array(draw.choice(np.array(["F", "M", None], object), rows)),
         report=draw.integers(-1, 500, rows),
+        content=draw.integers(0, rows, rows),
     )
     reasons = draw.choice([f"some long reason number {number}" for number in range(12)], 1000)
     return records, reports(*(20_000 // np.arange(1, 501)).tolist()), refusals(*reasons)
@@ -124,6 +127,16 @@ def test_splits_show_records_and_subjects() -> None:
     axes = panel(card("A corpus", records, reports(), refusals()), "Splits")
     assert words(axes) == ["train", "9 records, 3 subjects", "valid", "1 records, 1 subjects"]
     assert widths(axes) == pytest.approx([0.9, 0.1])
+
+
+def test_copies_in_several_splits_are_counted() -> None:
+    splits = ["train", "test", "train", "train", "valid", "test", "train"]
+    content = np.array([5, 5, 7, 7, 8, 9, 5])
+    records = index(7, split=splits, content=content, row=np.arange(7))
+    assert sorted(shards.astray(records)["row"].to_pylist()) == [0, 1, 6]
+    texts = [text.get_text() for text in card("A corpus", records, reports(), refusals()).texts]
+    assert "records and subjects; 3 stand in several" in texts
+    assert len(shards.astray(index(7, split=splits))) == 0
 
 
 def test_few_lengths_are_bars_and_many_a_histogram() -> None:

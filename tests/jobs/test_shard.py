@@ -5,6 +5,7 @@ from pathlib import Path
 import canaries
 import pyarrow.parquet as pq
 import pytest
+import wfdb_files
 
 from ecgfm.data import synthetic
 
@@ -35,6 +36,30 @@ def test_a_users_own_table_and_nothing_of_it_in_the_output(tmp_path: Path) -> No
     done = job(*options, "--refused", 0.5, "--layout.chunk", 4)
     assert done.returncode == 1
     assert "of other options" in done.stderr
+
+
+@pytest.mark.slow
+def test_copies_in_several_splits_are_told_by_their_places(tmp_path: Path) -> None:
+    """Ten records and ten copies of them, each of a subject of its own."""
+    corpus, to = tmp_path / "corpus", tmp_path / "shards"
+    corpus.mkdir()
+    names = [f"okapi{number}" for number in range(20)]
+    for number, name in enumerate(names):
+        wfdb_files.put(corpus, wfdb_files.record(wfdb_files.waves(time=600 + number // 2), name=name))
+    (corpus / "records.csv").write_text("\n".join(["path", *names]))
+    done = job("table", "--source", corpus, "--to", to, "--layout.valid", 0.3, "--layout.test", 0.3)
+    assert done.returncode == 0, done.stderr
+    split = {}
+    for shard in to.glob("*-*.parquet"):
+        split |= dict.fromkeys(pq.read_table(shard)["path"].to_pylist(), shard.name.partition("-")[0])
+    apart = [
+        name for pair in zip(names[::2], names[1::2], strict=True) if len({split[n] for n in pair}) > 1 for name in pair
+    ]
+    assert 0 < len(apart) < len(names)
+    told = done.stderr.partition(f"{len(apart)} records have a copy in another split, under another subject (")[2]
+    place = told.partition("; ")[0].split(", row ")
+    assert pq.read_table(to / place[0])["path"][int(place[1])].as_py() in apart
+    assert "okapi" not in done.stdout + done.stderr
 
 
 def test_wrong_names_and_folders(tmp_path: Path) -> None:
