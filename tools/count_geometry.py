@@ -3,7 +3,8 @@
     python tools/count_geometry.py dbeta fingerprint together
 
 counts, on tensors without values, a training step of a recipe and a look at the loop's held-out batches, and gives the
-share of the second in all, at the recipe's interval.
+share of the second in all, at the recipe's interval. What a look took, in seconds, stands in every run's metrics.jsonl
+as time/watch/geometry.
 """
 
 import sys

@@ -23,7 +23,7 @@ from ecgfm.train.engine import TorchEngine
 
 def looked(made: Made, folder: str, asked: Sequence[str]) -> dict[str, dict[str, float]]:
     held = saved.read(Folder(folder))
-    aligned = SimpleNamespace(reports_pool="summary", columns=("text",), pools={})
+    aligned = SimpleNamespace(reports_pool="summary", terms={}, columns=("text",), pools={}, build=None)
     run = replace(RUN, objectives={"aligned": aligned}, towers=held.card.towers, frame=held.card.frame, words=32)
     model = torch.nn.ModuleDict({"towers": held.towers})
     engine = TorchEngine(model, {"ecg": [*model.parameters()]}, Optimizer(rates={"ecg": 1e-3}))
