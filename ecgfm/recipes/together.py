@@ -19,6 +19,8 @@ def together() -> Run:
     and one over reports, and CroSSL one per group of leads.
 
     The weights: the fingerprint's own, and a tenth for balance, which is a guard and no aim.
+
+    At small scale this is no better than D-BETA alone, and MERIT alone is better (jobs/records/together@1).
     """
     return _beside(dbeta())
 
