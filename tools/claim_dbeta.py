@@ -205,6 +205,7 @@ def _write(
     options: Options, examined: Examined, found: Mapping[str, Sequence[Found]], between: scorecard.Marks
 ) -> None:
     to, title = Folder(str(RECORDS / options.name)), f"D-BETA at small scale: {options.name}"
+    how = surroundings()  # now: the record's own files make the tree unclean
     failing = {"untrained towers": found["untrained"], "shuffled reports": found.get("shuffled", ())}
     card = scorecard.card(examined, between, found["dbeta"], {name: runs for name, runs in failing.items() if runs}, {})
     scorecard.write(to, title, [card])
@@ -212,7 +213,7 @@ def _write(
     to.write("ablation.md", _page(title, arms).encode())
     record = {"command": shlex.join(["python", *sys.argv])}
     record |= {"options": describe(replace(options, work=str(options.work))), "shards": examined.task.manifest.sha256}
-    record |= {"card": card, "arms": arms, **surroundings()}
+    record |= {"card": card, "arms": arms, **how}
     to.write("record.json", json.dumps(record, indent=1).encode())
     log.info("%s holds the record", to)
     for what in scorecard.failed([card]):
