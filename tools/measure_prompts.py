@@ -1,6 +1,8 @@
-"""How should a label be put in words? Ways of scoring without a label, on the validation and test records of a task:
+"""How should a label be put in words? Ways of scoring without a label:
 
-python tools/measure_prompts.py --run runs/dbeta@1 --shards demo/shards --labels demo/corpus/factors.parquet
+    python tools/measure_prompts.py --run runs/dbeta@1 --shards demo/shards --labels demo/corpus/factors.parquet
+
+on the validation and test records of a task.
 """
 
 from collections.abc import Sequence

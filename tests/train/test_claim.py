@@ -36,6 +36,9 @@ def test_how_often_a_run_is_saved_may_change(folder: Folder) -> None:
     same_run(folder, RUN, INPUTS)
     same_run(folder, replace(RUN, cadence=Cadence(save=7)), INPUTS)
     same_run(Folder(folder.path("elsewhere")), RUN, INPUTS)  # nothing is there
+    before = json.loads(folder.read("run.json"))["identity"]
+    record(folder, replace(RUN, cadence=Cadence(save=7)), INPUTS, Resources(), 0, "")
+    assert json.loads(folder.read("run.json"))["identity"] == before
 
 
 def test_run_json_tells_how_each_launch_was_made(folder: Folder) -> None:
