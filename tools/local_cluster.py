@@ -137,15 +137,17 @@ def main(command: tyro.conf.Positional[tuple[str, ...]], /, cpus: int = 2, store
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
     with Cluster(cpus, store) as cluster:
-        running, stopped = subprocess.Popen(command, env=cluster.environment), 0
         try:
+            running, stopped = subprocess.Popen(command, env=cluster.environment), 0
             while True:
                 try:
                     return running.wait() or stopped
                 except KeyboardInterrupt:  # a second one may lose what the command ended with, which then reads as 0
                     stopped = 128 + signal.SIGINT
-        finally:
-            running.terminate()  # nothing where it has ended
+        finally:  # by what there is, as a signal may come before the command that has begun has its name here
+            for child in psutil.Process().children():
+                if child.pid != cluster.process.pid:
+                    child.terminate()
 
 
 if __name__ == "__main__":
